@@ -1,0 +1,43 @@
+import type { JsonObject } from "../core/json.ts";
+import type { SourceFormat } from "../core/tensor-info.ts";
+import type { Parameter } from "./parameter.ts";
+import type { SchemeKind } from "./scheme.ts";
+
+/** What the runtime does with an embedding model's hidden states. */
+export interface EmbeddingMetadata {
+  readonly modelType: "encoder" | "decoder";
+  readonly poolingStrategy: "cls" | "last";
+  readonly normalize: boolean;
+}
+
+/** A config after its derivation rules ran. */
+export interface DerivedConfig {
+  /** All fields in dump order, top-level extra keys removed: `model_config` of mlc-chat-config.json. */
+  readonly fields: JsonObject;
+  /** Top-level keys of config.json that are no fields, in file order, minus what the rules took. */
+  readonly extra: JsonObject;
+  /** Things worth telling the user, one sentence each. */
+  readonly notices: readonly string[];
+}
+
+/** One architecture: a config class and a table of parameters. One file in architectures/ each. */
+export interface Architecture {
+  /** Upstream's registry key; also the file's name. */
+  readonly key: string;
+  readonly modelTask: "chat" | "embedding";
+  readonly embeddingMetadata?: EmbeddingMetadata;
+  readonly sourceFormats: readonly SourceFormat[];
+  readonly schemeKinds: readonly SchemeKind[];
+  /**
+   * Runs the derivation rules once on a parsed config.json.
+   * @throws {PlanError} naming class and field
+   */
+  readonly derive: (config: JsonObject) => DerivedConfig;
+  /**
+   * All parameters of the unquantized model in logical order (map order where one source feeds several).
+   * @throws {PlanError} where a constraint on the config does not hold
+   */
+  readonly parameters: (config: DerivedConfig) => readonly Parameter[];
+  /** Source names that may be present without being used, and are not counted in `BitsPerParam`. */
+  readonly unused: (config: DerivedConfig) => readonly string[];
+}
