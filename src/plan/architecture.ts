@@ -24,6 +24,8 @@ export interface DerivedConfig {
 export interface Architecture {
   /** Upstream's registry key; also the file's name. */
   readonly key: string;
+  /** Name of upstream's config class, for messages. */
+  readonly configClass: string;
   readonly modelTask: "chat" | "embedding";
   readonly embeddingMetadata?: EmbeddingMetadata;
   readonly sourceFormats: readonly SourceFormat[];

@@ -1,0 +1,62 @@
+import { cutQkv, type DecoderSizes } from "./decoder-sizes.ts";
+import type { Parameter } from "./parameter.ts";
+import { bias, cut, joined, linear } from "./table.ts";
+
+const QKV = ["q_proj", "k_proj", "v_proj"] as const;
+const GATE_UP = ["gate_proj", "up_proj"] as const;
+
+/** What a fused projection and its shard strategy are called. */
+export interface Naming {
+  readonly to: string;
+  readonly shard: string;
+}
+
+/** The usual names of the fused query, key and value projection. */
+export const QKV_PROJ: Naming = { to: "qkv_proj", shard: "_shard_qkv" };
+
+/** Query, key and value weights [rows, hidden], joined along the rows. */
+export function fusedQkv(
+  attention: string,
+  sizes: DecoderSizes,
+  { to, shard }: Naming = QKV_PROJ,
+): Parameter {
+  const from = joined(`${attention}.*.weight`, QKV);
+  return linear(`${attention}.${to}.weight`, [sizes.qkv, sizes.hidden], {
+    from,
+    shard: cutQkv(shard, sizes),
+  });
+}
+
+/** Query, key and value biases [rows], joined. */
+export function fusedQkvBias(attention: string, sizes: DecoderSizes, { to, shard }: Naming): Parameter {
+  const from = joined(`${attention}.*.bias`, QKV);
+  return bias(`${attention}.${to}.bias`, [sizes.qkv], { from, shard: cutQkv(shard, sizes) });
+}
+
+/** The projection of the attention's result: `o_proj` [hidden, query rows]. */
+export function outputProjection(attention: string, sizes: DecoderSizes, shard = "_shard_o"): Parameter {
+  return linear(`${attention}.o_proj.weight`, [sizes.hidden, sizes.q], { shard: cut(shard, 1) });
+}
+
+/** Names of the shard strategies of a gated feed-forward network. */
+export interface GatedCuts {
+  readonly up: string;
+  readonly down: string;
+}
+
+const GATED_CUTS: GatedCuts = { up: "_shard_mlp_up", down: "_shard_mlp_down" };
+
+/** Gate and up projection joined along the rows [2 width, hidden], and the down projection [hidden, width]. */
+export function gatedFfn(
+  mlp: string,
+  { hidden, ffn }: Pick<DecoderSizes, "hidden" | "ffn">,
+  cuts: GatedCuts = GATED_CUTS,
+): readonly Parameter[] {
+  return [
+    linear(`${mlp}.gate_up_proj.weight`, [2 * ffn, hidden], {
+      from: joined(`${mlp}.*.weight`, GATE_UP),
+      shard: cut(cuts.up, 0, [ffn, ffn]),
+    }),
+    linear(`${mlp}.down_proj.weight`, [hidden, ffn], { shard: cut(cuts.down, 1) }),
+  ];
+}
