@@ -1,5 +1,5 @@
 // What a run has to do, as plain data: shards of pieces of values. TypeScript plans it and sends it
-// as numbers (src/native/program.ts writes what decode_shard reads); nothing here knows a model.
+// as numbers (src/execute/program.ts writes what decode_shard reads); nothing here knows a model.
 #pragma once
 
 #include <cstddef>

@@ -35,12 +35,6 @@ const NONE: Transform = { kind: "none" };
 
 const describe = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
 
-/** Names of all sources of an expression, in order. */
-export function sourcesOf(expression: Expression): readonly string[] {
-  if (expression.op === "source") return [expression.name];
-  return "parts" in expression ? expression.parts.flatMap(sourcesOf) : sourcesOf(expression.of);
-}
-
 /**
  * Infers shape and element order of an expression. Reads no weight.
  * @throws {ShapeProblem} where the operands do not fit
@@ -135,20 +129,39 @@ function slice(value: Value, axis: number, range: readonly [number, number]): Va
  * Keeps some ranges of one axis, one behind the other.
  * @throws {ShapeProblem} where the element order is not plain enough
  */
-export function cutAxis(value: Value, axis: number, ranges: readonly (readonly [number, number])[]): Value {
+export function cutAxis(value: Value, axis: number, ranges: Ranges): Value {
   const kept = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
   const shape = value.shape.map((extent, at) => (at === axis ? kept : extent));
-  const block = soleBlock(value.gather, value.shape);
-  if (block) {
-    const parts = ranges.map((range) => ({ outer: 1, blocks: [sliceBlock(block, axis, range)] }));
-    const outer = product(value.shape.slice(0, axis));
-    const gather = outer === 1 ? inSequence(parts) : parts.length === 1 ? parts[0] : interleave(parts, outer);
-    if (gather) return { ...value, shape, gather };
-  }
-  return { ...value, shape, gather: cutFlat(value, axis, ranges) };
+  const gather =
+    cutSoleBlock(value, axis, ranges) ?? cutEachBlock(value, axis, ranges) ?? cutFlat(value, axis, ranges);
+  return { ...value, shape, gather };
 }
 
-function cutFlat(value: Value, axis: number, ranges: readonly (readonly [number, number])[]): Gather {
+type Ranges = readonly (readonly [number, number])[];
+
+function cutSoleBlock(value: Value, axis: number, ranges: Ranges): Gather | undefined {
+  const block = soleBlock(value.gather, value.shape);
+  if (!block) return undefined;
+  const parts = ranges.map((range) => ({ outer: 1, blocks: [sliceBlock(block, axis, range)] }));
+  const outer = product(value.shape.slice(0, axis));
+  if (outer === 1) return inSequence(parts);
+  return parts.length === 1 ? parts[0] : interleave(parts, outer);
+}
+
+/** Where every block ends with the axes from the cut one on (a stack of matrices), each is cut by itself. */
+function cutEachBlock({ gather, shape }: Value, axis: number, ranges: Ranges): Gather | undefined {
+  const behind = shape.slice(axis);
+  if (gather.outer !== 1) return undefined;
+  const blocks = gather.blocks.map((block) => {
+    const lead = block.extents.length - behind.length;
+    const fits = lead >= 0 && behind.every((extent, at) => block.extents[lead + at] === extent);
+    if (!fits || (ranges.length > 1 && product(block.extents.slice(0, lead)) !== 1)) return undefined;
+    return ranges.map((range) => sliceBlock(block, lead, range));
+  });
+  return blocks.every((cut) => cut !== undefined) ? { outer: 1, blocks: blocks.flat() } : undefined;
+}
+
+function cutFlat(value: Value, axis: number, ranges: Ranges): Gather {
   if (value.gather.outer !== 1) throw new ShapeProblem("cannot cut an interleaved value");
   const inner = product(value.shape.slice(axis + 1));
   const extent = value.shape[axis] as number;
