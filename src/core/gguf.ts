@@ -175,3 +175,10 @@ export function ggufStrings(value: GgufValue | undefined): readonly string[] | u
   const texts = value.values.filter((text): text is string => typeof text === "string");
   return texts.length === value.values.length ? texts : undefined;
 }
+
+/** Values of the types that model metadata uses. */
+export const ggufU32 = (value: number): GgufValue => ({ type: "u32", value });
+export const ggufF32 = (value: number): GgufValue => ({ type: "f32", value: Math.fround(value) });
+export const ggufText = (value: GgufText): GgufValue => ({ type: "str", value });
+export const ggufBool = (value: boolean): GgufValue => ({ type: "bool", value });
+export const ggufTexts = (values: readonly GgufText[]): GgufValue => ({ type: "arr", of: "str", values });
