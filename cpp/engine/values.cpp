@@ -40,7 +40,7 @@ void scatter_column(size_t unit, const uint8_t* src, size_t rows, size_t row_ste
 
 }  // namespace
 
-Run run_at(const Gather& gather, uint64_t first) {
+Span span_at(const Gather& gather, uint64_t first) {
   const uint64_t per_outer = gather.ends.back();
   const uint64_t outer = first / per_outer;
   const uint64_t inner = first % per_outer;
@@ -67,18 +67,18 @@ Run run_at(const Gather& gather, uint64_t first) {
   return {&block, offset, block.extent[last] - at_last, block.stride[last], neighbours};
 }
 
-Status ValueLoader::read_error(const Run& run) const {
-  return Status::error("E_SOURCE_READ", "cannot read " + sources_[run.block->source]->path() +
-                                            " at byte " + std::to_string(run.byte_offset));
+Status ValueLoader::read_error(const Span& span) const {
+  return Status::error("E_SOURCE_READ", "cannot read " + sources_[span.block->source]->path() +
+                                            " at byte " + std::to_string(span.byte_offset));
 }
 
-// `count` elements of a contiguous run, `skip` elements in.
-const uint8_t* ValueLoader::fetch(const Run& run, uint64_t skip, size_t count) {
-  const SourceFile& source = *sources_[run.block->source];
-  const ElementType& type = run.block->type;
+// `count` elements of a contiguous span, `skip` elements in.
+const uint8_t* ValueLoader::fetch(const Span& span, uint64_t skip, size_t count) {
+  const SourceFile& source = *sources_[span.block->source];
+  const ElementType& type = span.block->type;
   const size_t bytes = type.bytes(count);
   uint8_t* scratch = source.mapped() ? nullptr : grow(&fetched_, bytes);
-  return source.bytes(run.byte_offset + type.bytes(static_cast<size_t>(skip)), bytes, scratch);
+  return source.bytes(span.byte_offset + type.bytes(static_cast<size_t>(skip)), bytes, scratch);
 }
 
 void ValueLoader::convert_floats(const Piece& piece, DType from, const uint8_t* src, size_t count,
@@ -142,19 +142,19 @@ void ValueLoader::convert(const Piece& piece, const ElementType& from, const uin
   }
 }
 
-// A run with gaps: whole neighbouring runs are read across, so that every source line is used.
-Status ValueLoader::load_strided(const Piece& piece, const Run& run, uint64_t count, uint8_t* dst) {
-  const ElementType& type = run.block->type;
+// A span with gaps: whole neighbouring spans are read across, so that every source line is used.
+Status ValueLoader::load_strided(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst) {
+  const ElementType& type = span.block->type;
   const size_t unit = type.block_bytes();
-  const uint64_t cols = std::min(run.count, count);
-  const uint64_t whole = cols == run.count ? std::min(run.neighbours, count / cols) : 1;
+  const uint64_t cols = std::min(span.count, count);
+  const uint64_t whole = cols == span.count ? std::min(span.neighbours, count / cols) : 1;
   const uint64_t rows_at_once = std::max<uint64_t>(1, std::min<uint64_t>(whole, kBatch / cols));
   for (uint64_t row = 0; row < whole; row += rows_at_once) {
     const size_t rows = static_cast<size_t>(std::min(rows_at_once, whole - row));
     uint8_t* packed = grow(&packed_, static_cast<size_t>(cols) * rows * unit);
     for (uint64_t col = 0; col < cols; ++col) {
-      Run column = run;
-      column.byte_offset += (col * static_cast<uint64_t>(run.stride) + row) * unit;
+      Span column = span;
+      column.byte_offset += (col * static_cast<uint64_t>(span.stride) + row) * unit;
       const uint8_t* src = fetch(column, 0, rows);
       if (src == nullptr) return read_error(column);
       scatter_column(unit, src, rows, static_cast<size_t>(cols), packed + col * unit);
@@ -165,15 +165,15 @@ Status ValueLoader::load_strided(const Piece& piece, const Run& run, uint64_t co
   return Status::ok();
 }
 
-Status ValueLoader::load_run(const Piece& piece, const Run& run, uint64_t count, uint8_t* dst) {
-  if (run.stride != 1) return load_strided(piece, run, count, dst);
-  const bool mapped = sources_[run.block->source]->mapped();
+Status ValueLoader::load_span(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst) {
+  if (span.stride != 1) return load_strided(piece, span, count, dst);
+  const bool mapped = sources_[span.block->source]->mapped();
   const size_t batch = mapped ? static_cast<size_t>(count) : kBatch;
   for (uint64_t done = 0; done < count; done += batch) {
     const size_t step = static_cast<size_t>(std::min<uint64_t>(batch, count - done));
-    const uint8_t* src = fetch(run, done, step);
-    if (src == nullptr) return read_error(run);
-    convert(piece, run.block->type, src, step, dst + done * dtype_bytes(piece.model));
+    const uint8_t* src = fetch(span, done, step);
+    if (src == nullptr) return read_error(span);
+    convert(piece, span.block->type, src, step, dst + done * dtype_bytes(piece.model));
   }
   return Status::ok();
 }
@@ -181,10 +181,10 @@ Status ValueLoader::load_run(const Piece& piece, const Run& run, uint64_t count,
 Status ValueLoader::load(const Piece& piece, const Gather& gather, uint64_t first, uint64_t count,
                          uint8_t* dst) {
   while (count > 0) {
-    const Run run = run_at(gather, first);
-    uint64_t step = std::min(run.count, count);
-    if (run.stride != 1 && step == run.count) step *= std::min(run.neighbours, count / step);
-    const Status status = load_run(piece, run, step, dst);
+    const Span span = span_at(gather, first);
+    uint64_t step = std::min(span.count, count);
+    if (span.stride != 1 && step == span.count) step *= std::min(span.neighbours, count / step);
+    const Status status = load_span(piece, span, step, dst);
     if (!status.is_ok()) return status;
     first += step;
     count -= step;
@@ -196,25 +196,25 @@ Status ValueLoader::load(const Piece& piece, const Gather& gather, uint64_t firs
 const uint8_t* ValueLoader::lend(const Piece& piece, const Gather& gather, uint64_t first,
                                  uint64_t* count) const {
   if (piece.transform != Transform::kNone) return nullptr;
-  const Run run = run_at(gather, first);
-  const SourceFile& source = *sources_[run.block->source];
-  if (run.block->type.is_block || run.block->type.dtype != piece.model) return nullptr;
-  if (run.stride != 1 || !source.mapped()) return nullptr;
-  *count = std::min(*count, run.count);
-  return source.bytes(run.byte_offset, 0, nullptr);
+  const Span span = span_at(gather, first);
+  const SourceFile& source = *sources_[span.block->source];
+  if (span.block->type.is_block || span.block->type.dtype != piece.model) return nullptr;
+  if (span.stride != 1 || !source.mapped()) return nullptr;
+  *count = std::min(*count, span.count);
+  return source.bytes(span.byte_offset, 0, nullptr);
 }
 
 Status ValueLoader::rows(const Piece& piece, uint64_t row, uint64_t rows, uint64_t col, uint64_t cols,
                          RowView* view) {
-  const Run run = run_at(piece.gather, row * piece.cols);
-  const ElementType& type = run.block->type;
-  const SourceFile& source = *sources_[run.block->source];
-  if (piece.transform == Transform::kNone && run.stride == 1 && run.count >= piece.cols &&
+  const Span span = span_at(piece.gather, row * piece.cols);
+  const ElementType& type = span.block->type;
+  const SourceFile& source = *sources_[span.block->source];
+  if (piece.transform == Transform::kNone && span.stride == 1 && span.count >= piece.cols &&
       source.mapped() && !type.is_block && readable_by_group_kernels(type.dtype)) {
     const size_t unit = type.block_bytes();
-    const uint8_t* data = source.bytes(run.byte_offset + col * unit, 0, nullptr);
+    const uint8_t* data = source.bytes(span.byte_offset + col * unit, 0, nullptr);
     *view = {data, type.dtype, static_cast<size_t>(piece.cols) * unit,
-             std::min(rows, run.count / piece.cols)};
+             std::min(rows, span.count / piece.cols)};
     return Status::ok();
   }
   const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(piece.model);

@@ -14,17 +14,17 @@ namespace mlc {
 using Sources = std::vector<std::unique_ptr<SourceFile>>;
 
 // Elements that lie one behind the other (or a fixed stride apart) in one source.
-struct Run {
+struct Span {
   const Block* block;
   uint64_t byte_offset;
   uint64_t count;
   int64_t stride;  // elements from one to the next
-  // For a run along an inner axis with gaps: how many such runs start at the elements right behind.
+  // For a span along an inner axis with gaps: how many such spans start at the elements right behind.
   uint64_t neighbours;
 };
 
-// The longest run of `gather` that starts at flat element `first`.
-Run run_at(const Gather& gather, uint64_t first);
+// The longest span of `gather` that starts at flat element `first`.
+Span span_at(const Gather& gather, uint64_t first);
 
 // A block of rows in memory, all of one element type.
 struct RowView {
@@ -62,13 +62,13 @@ class ValueLoader {
   size_t scratch_bytes() const;
 
  private:
-  Status load_run(const Piece& piece, const Run& run, uint64_t count, uint8_t* dst);
-  Status load_strided(const Piece& piece, const Run& run, uint64_t count, uint8_t* dst);
+  Status load_span(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst);
+  Status load_strided(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst);
   void convert(const Piece& piece, const ElementType& from, const uint8_t* src, size_t count,
                uint8_t* dst);
   void convert_floats(const Piece& piece, DType from, const uint8_t* src, size_t count, uint8_t* dst);
-  const uint8_t* fetch(const Run& run, uint64_t skip, size_t count);
-  Status read_error(const Run& run) const;
+  const uint8_t* fetch(const Span& span, uint64_t skip, size_t count);
+  Status read_error(const Span& span) const;
 
   const Sources& sources_;
   const KernelTable& kernels_;
