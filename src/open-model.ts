@@ -1,10 +1,11 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { openConfigFolder } from "./chat-config/config-folder.ts";
+import type { RequestedFormat } from "./checkpoint/locate-weights.ts";
 import { openCheckpoint } from "./checkpoint/open-checkpoint.ts";
 import { CheckpointError, SourceError } from "./core/errors.ts";
 import type { JsonObject } from "./core/json.ts";
-import type { Checkpoint, SourceFormat } from "./core/tensor-info.ts";
+import type { Checkpoint } from "./core/tensor-info.ts";
 
 /** What to read, as the user named it. */
 export interface ModelRequest {
@@ -12,7 +13,7 @@ export interface ModelRequest {
   readonly model: string;
   /** Weights that lie elsewhere: a folder, an index, or one weight file. */
   readonly source?: string;
-  readonly sourceFormat?: SourceFormat | "auto";
+  readonly sourceFormat?: RequestedFormat;
 }
 
 /** A model whose configuration and tensor headers have been read. */
@@ -50,7 +51,11 @@ async function locateConfig(model: string): Promise<{ folder: string; name: stri
   const found = await stat(path).catch(() => undefined);
   if (found?.isDirectory()) return { folder: path, name: "config.json" };
   if (found?.isFile()) return { folder: dirname(path), name: basename(path) };
-  throw new SourceError("E_SOURCE_MISSING", `${path}: expected a model folder or a config.json, found nothing`, {
-    hint: "name a folder that exists, or a model of the hub as org/name",
-  });
+  throw new SourceError(
+    "E_SOURCE_MISSING",
+    `${path}: expected a model folder or a config.json, found nothing`,
+    {
+      hint: "name a folder that exists, or a model of the hub as org/name",
+    },
+  );
 }

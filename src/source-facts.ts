@@ -1,9 +1,12 @@
 import { stat } from "node:fs/promises";
-import type { ConversionRequest } from "./plan-conversion.ts";
 import type { Plan } from "./plan/plan.ts";
+import type { ConversionRequest } from "./plan-conversion.ts";
 
 /** What decides the output's bytes besides the tool: options, and the identity of every source file. */
-export async function sourceFacts(plan: Plan, request: ConversionRequest): Promise<Readonly<Record<string, unknown>>> {
+export async function sourceFacts(
+  plan: Plan,
+  request: ConversionRequest,
+): Promise<Readonly<Record<string, unknown>>> {
   const files = await Promise.all(
     plan.files.map(async ({ path, size }) => [path, size, (await stat(path)).mtimeMs] as const),
   );

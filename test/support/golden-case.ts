@@ -20,7 +20,7 @@ export type GoldenTensor = readonly [string, string, readonly number[], number, 
 export interface GoldenCase {
   readonly id: string;
   readonly architecture: string;
-  readonly sourceFormat: SourceFormat;
+  readonly sourceFormat: Exclude<SourceFormat, "gguf">;
   readonly config: Readonly<Record<string, unknown>>;
   readonly files: readonly {
     readonly name: string;
