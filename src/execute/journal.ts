@@ -30,8 +30,11 @@ export function keyDigest({ version, facts, layout }: JournalKey): string {
   return createHash("sha256").update(JSON.stringify({ version, facts, shards })).digest("hex");
 }
 
-/** Opens the journal of a staging folder, taking up what fits `key`. */
-export function openJournal(folder: string, key: JournalKey): Journal {
+/**
+ * Opens the journal of a staging folder, taking up what fits `key`.
+ * @param sync make every note durable
+ */
+export function openJournal(folder: string, key: JournalKey, sync: boolean): Journal {
   const path = join(folder, NAME);
   const digest = keyDigest(key);
   const earlier = existsSync(path) ? readJournal(path, digest, key.layout) : undefined;
@@ -39,7 +42,7 @@ export function openJournal(folder: string, key: JournalKey): Journal {
   const handle = openSync(path, finished.size > 0 ? "a" : "w");
   const append = (entry: unknown): void => {
     writeSync(handle, `${JSON.stringify(entry)}\n`);
-    fsyncSync(handle);
+    if (sync) fsyncSync(handle);
   };
   if (finished.size === 0) append({ digest, version: key.version });
   return {

@@ -13,6 +13,8 @@ const LOCK_STALE_MS = 10_000;
 export interface StagingOptions {
   /** Replace a target that holds something, as a whole. */
   readonly force: boolean;
+  /** Make folders durable before and after the renames. */
+  readonly sync: boolean;
 }
 
 /** A folder beside the target in which the output grows until it is complete. */
@@ -44,7 +46,7 @@ export async function openStaging(output: string, options: StagingOptions): Prom
     publish: async () => {
       await rm(join(folder, JOURNAL_NAME), { force: true });
       await unlock();
-      await replaceFolder(folder, target);
+      await replaceFolder(folder, target, options.sync);
     },
     discard: async () => {
       await unlock();
@@ -122,23 +124,23 @@ export async function syncFolder(folder: string): Promise<void> {
   await handle.sync().finally(() => handle.close());
 }
 
-async function replaceFolder(folder: string, target: string): Promise<void> {
+async function replaceFolder(folder: string, target: string, sync: boolean): Promise<void> {
   const replaced = `${target}${REPLACED_SUFFIX}`;
-  await syncFolder(folder);
+  if (sync) await syncFolder(folder);
   await rm(replaced, { recursive: true, force: true });
   if (existsSync(target)) await rename(target, replaced);
   await rename(folder, target);
-  await syncFolder(dirname(target));
+  if (sync) await syncFolder(dirname(target));
   await rm(replaced, { recursive: true, force: true });
 }
 
-/** Writes a small file durably: temporary name, fsync, rename. */
-export async function writeDurably(path: string, text: string | Uint8Array): Promise<void> {
+/** Writes a small file as a whole: temporary name, fsync, rename. */
+export async function writeWhole(path: string, text: string | Uint8Array, sync: boolean): Promise<void> {
   const temporary = `${path}.partial`;
   const handle = await open(temporary, "w");
   try {
     await handle.writeFile(text);
-    await handle.sync();
+    if (sync) await handle.sync();
   } finally {
     await handle.close();
   }

@@ -9,7 +9,7 @@ import { checkCloseValues } from "./close-values.ts";
 import { hashFiles } from "./hash-files.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { type RunPhases, type RunSettings, runShards } from "./run-shards.ts";
-import { checkDiskSpace, keepOnly, openStaging, type Staging, writeDurably } from "./staging.ts";
+import { checkDiskSpace, keepOnly, openStaging, type Staging, writeWhole } from "./staging.ts";
 
 /** A small file that goes beside the shards. */
 export interface ExtraFile {
@@ -77,7 +77,7 @@ export async function writeOutput(
 ): Promise<WrittenOutput> {
   const settings = settingsOf(options);
   await checkCloseValues(request.plan.files, request.plan.tensors);
-  const staging = await openStaging(request.target, { force: options.force ?? false });
+  const staging = await openStaging(request.target, { force: options.force ?? false, sync: settings.sync });
   try {
     return await fillStaging(staging, request, { options, settings, deps });
   } finally {
@@ -108,7 +108,7 @@ async function fillStaging(
 ): Promise<WrittenOutput> {
   const { options, settings, deps } = context;
   const { plan, layout, version, facts } = request;
-  const journal = openJournal(staging.folder, { version, facts, layout });
+  const journal = openJournal(staging.folder, { version, facts, layout }, settings.sync);
   try {
     const finished = await verifyFinished(staging.folder, layout, { journal, context });
     await keepOnly(
@@ -140,7 +140,7 @@ async function fillStaging(
     deps.onEvent({ type: "phase", phase: "write-index" });
     const ordered = layout.shards.map((_, index) => results.get(index) as ShardResult);
     for (const { name, content } of request.closingFiles(ordered)) {
-      await writeDurably(join(staging.folder, name), content);
+      await writeWhole(join(staging.folder, name), content, settings.sync);
     }
     await staging.publish();
     return { folder: staging.target, results, ...written };
