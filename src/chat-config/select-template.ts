@@ -114,14 +114,16 @@ function replyHeader(model: ProbeTexts | undefined): string {
   return text?.slice(text.lastIndexOf(MARKS.user) + MARKS.user.length) ?? "";
 }
 
-/** Renders the probes with a conversation template; without a vocabulary any prefix is taken for BOS. */
 function probe(input: SelectionInput, conversation: Conversation): ProbeTexts {
-  const { vocabulary, chatTemplate } = input;
+  return runProbes(conversationRenderer(conversation, prefixText(input, conversation)));
+}
+
+/** Text of the prefix tokens; without a vocabulary any prefix is taken for BOS. */
+function prefixText({ vocabulary, chatTemplate }: SelectionInput, conversation: Conversation): string {
   const ids = conversation.systemPrefixTokenIds ?? [];
   const unknown = (id: number): string =>
     vocabulary.size === 0 ? (chatTemplate?.bosToken ?? "") : `<token ${id}>`;
-  const prefix = ids.map((id) => vocabulary.tokenOf(id) ?? unknown(id)).join("");
-  return runProbes(conversationRenderer(conversation, prefix));
+  return ids.map((id) => vocabulary.tokenOf(id) ?? unknown(id)).join("");
 }
 
 /** All registered templates, best first: by match, then by stop tokens, then the guess, then the name. */
@@ -193,9 +195,10 @@ function report(
   const comparison = compareProbes(model, ours, bosToken);
   const modelParts = readTurnParts(model);
   const oursParts = readTurnParts(ours);
+  const beginnings = [bosToken, prefixText(input, choice.conversation)];
   const fields =
     modelParts && oursParts
-      ? comparePartsByField(modelParts, oursParts, bosToken).map(describeDifference)
+      ? comparePartsByField(modelParts, oursParts, beginnings).map(describeDifference)
       : [];
   const better = ranked.filter(
     (candidate) => isMatching(candidate.comparison.match) && !isMatching(comparison.match),

@@ -39,8 +39,8 @@ export function readTurnParts(texts: ProbeTexts): TurnParts | undefined {
   const [beforeUser, toAssistant, toUser, toReply] = pieces ?? [];
   if (beforeUser === undefined || toAssistant === undefined || toUser === undefined) return undefined;
   if (toReply === undefined || closedUser === undefined || closedAssistant === undefined) return undefined;
-  const userClose = commonPrefix(commonPrefix(closedUser, toAssistant), toReply);
-  const assistantClose = commonPrefix(closedAssistant, toUser);
+  const userClose = wholeTags(commonPrefix(commonPrefix(closedUser, toAssistant), toReply));
+  const assistantClose = wholeTags(commonPrefix(closedAssistant, toUser));
   const [open] = withSystem ?? [];
   return {
     start,
@@ -51,6 +51,11 @@ export function readTurnParts(texts: ProbeTexts): TurnParts | undefined {
     replyHeader: toReply.slice(userClose.length),
     ...(open === undefined ? {} : { system: { open, toUser: beforeUser } }),
   };
+}
+
+/** Cuts a tag off that the end of a common prefix went through: `<|end|>\n<|` ends before `<|`. */
+function wholeTags(text: string): string {
+  return text.replace(/[<[][^\s>\]]*$/, "");
 }
 
 /** The texts between the marks, one more than there are marks; each mark must occur once, in this order. */
@@ -75,17 +80,20 @@ export interface PartDifference {
   readonly ours: string;
 }
 
+/** Records a pair of texts where they differ. */
+type Note = (fields: readonly string[], what: string, texts: readonly [string, string]) => void;
+
 /**
  * Names the fields in which a conversation template departs from the model's own template.
- * @param bosToken text of BOS, `""` when there is none
+ * @param beginnings texts that a prefix token can have: BOS, and what the conversation template's prefix says
  */
 export function comparePartsByField(
   model: TurnParts,
   ours: TurnParts,
-  bosToken: string,
+  beginnings: readonly string[],
 ): readonly PartDifference[] {
   const found: PartDifference[] = [];
-  const note = (fields: readonly string[], what: string, texts: readonly [string, string]): void => {
+  const note: Note = (fields, what, texts) => {
     if (texts[0] !== texts[1]) found.push({ fields, what, model: texts[0], ours: texts[1] });
   };
   const openings = [
@@ -105,35 +113,34 @@ export function comparePartsByField(
     model.replyHeader,
     ours.replyHeader,
   ]);
-  compareStarts(model, ours, bosToken, note);
+  compareStarts({ model, ours, beginnings }, note);
   return found;
 }
 
-function compareStarts(
-  model: TurnParts,
-  ours: TurnParts,
-  bosToken: string,
-  note: (fields: readonly string[], what: string, texts: readonly [string, string]) => void,
-): void {
+interface StartsInput {
+  readonly model: TurnParts;
+  readonly ours: TurnParts;
+  readonly beginnings: readonly string[];
+}
+
+function compareStarts({ model, ours, beginnings }: StartsInput, note: Note): void {
   const starts = [model.system?.open ?? model.start, ours.system?.open ?? ours.start] as const;
-  const hasBos = starts.map((text) => bosToken !== "" && text.startsWith(bosToken));
-  const [modelStart, oursStart] = starts.map((text, index) =>
-    hasBos[index] ? text.slice(bosToken.length) : text,
-  );
-  if (hasBos[0] !== hasBos[1]) {
-    const shown = hasBos.map((has) => (has ? bosToken : "")) as [string, string];
-    note(["system_prefix_token_ids"], "at the beginning", shown);
-  }
+  const prefixOf = (text: string): string =>
+    beginnings.find((token) => token !== "" && text.startsWith(token)) ?? "";
+  const rest = (text: string): string => text.slice(prefixOf(text).length);
+  note(["system_prefix_token_ids"], "at the beginning", [prefixOf(starts[0]), prefixOf(starts[1])]);
   if (!model.system || !ours.system) return;
-  note(["system_template"], "before the system message", [modelStart ?? "", oursStart ?? ""]);
-  const closing = (parts: TurnParts): string => {
-    const text = parts.system?.toUser ?? "";
-    return text.endsWith(parts.userOpen) ? text.slice(0, text.length - parts.userOpen.length) : text;
-  };
-  const owns = (parts: TurnParts): boolean => parts.system?.toUser.endsWith(parts.userOpen) === true;
-  const fields =
-    owns(model) === owns(ours) ? ["system_template"] : ["add_role_after_system_message", "system_template"];
-  note(fields, "after the system message", [closing(model), closing(ours)]);
+  note(["system_template"], "before the system message", [rest(starts[0]), rest(starts[1])]);
+  const after = [model.system.toUser, ours.system.toUser] as const;
+  const opens = [after[0].endsWith(model.userOpen), after[1].endsWith(ours.userOpen)];
+  if (opens[0] !== opens[1]) {
+    note(["add_role_after_system_message", "system_template"], "after the system message", after);
+  } else if (opens[0]) {
+    const close = (parts: TurnParts, text: string): string =>
+      text.slice(0, text.length - parts.userOpen.length);
+    const closes = [close(model, after[0]), close(ours, after[1])] as const;
+    note(["system_template"], "after the system message", closes);
+  } else note(["system_template"], "after the system message", after);
 }
 
 /** One sentence for a difference. */
