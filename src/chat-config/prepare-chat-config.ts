@@ -1,17 +1,21 @@
 import { CheckpointError } from "../core/errors.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import { toNumber } from "../core/json.ts";
-import { countActiveVocabulary } from "./active-vocab.ts";
+import { countActiveVocabulary, namedTokens } from "./active-vocab.ts";
 import type { ModelFacts } from "./chat-config.ts";
 import { buildChatConfig, embeddingFactsToJson, formatChatConfig, readSizes } from "./chat-config.ts";
+import { readChatTemplate } from "./chat-template.ts";
 import type { ConfigFolder } from "./config-folder.ts";
 import { openConfigFolder } from "./config-folder.ts";
 import type { SamplingValues } from "./sampling-values.ts";
 import { fillSamplingValues } from "./sampling-values.ts";
+import type { TemplateReport } from "./select-template.ts";
+import { selectTemplate, templateNotices } from "./select-template.ts";
 import { templateNamed } from "./templates.ts";
 import type { OutputFile, TokenizerFiles } from "./tokenizer-files.ts";
 import { collectTokenizerFiles, refuseDuplicateTokens } from "./tokenizer-files.ts";
 import { DEFAULT_TOKENIZER_INFO, detectTokenizerInfo } from "./tokenizer-info.ts";
+import { readVocabulary } from "./vocabulary.ts";
 
 export interface ChatConfigInput {
   readonly model: ModelFacts;
@@ -20,7 +24,10 @@ export interface ChatConfigInput {
   readonly overrides: Readonly<Record<string, Json>>;
   /** The folder of config.json, generation_config.json and the tokenizer files. */
   readonly folder: string;
-  readonly convTemplate: string;
+  /** Name of a registered template; chosen and checked when absent. */
+  readonly convTemplate?: string | undefined;
+  /** Repository or folder name, for the rules that look at it. */
+  readonly modelName?: string | undefined;
   /** Refuse a result that a runtime cannot load, instead of a notice. */
   readonly strict?: boolean;
 }
@@ -32,7 +39,9 @@ export interface PreparedChatConfig {
   readonly config: JsonObject;
   /** Exact text of mlc-chat-config.json. */
   readonly text: string;
-  /** Things worth telling the user, one sentence each. */
+  /** Which conversation template was taken, why, and how well it fits. */
+  readonly template: TemplateReport;
+  /** Things worth telling the user, one sentence each; the template's are among them. */
   readonly notices: readonly string[];
 }
 
@@ -47,7 +56,7 @@ export const CHAT_CONFIG_NAME = "mlc-chat-config.json";
  */
 export async function prepareChatConfig(input: ChatConfigInput): Promise<PreparedChatConfig> {
   const { model } = input;
-  const conversation = templateNamed(input.convTemplate);
+  const requested = input.convTemplate === undefined ? undefined : templateNamed(input.convTemplate);
   const folder = await openConfigFolder(input.folder);
   const config = await folder.readObject("config.json");
   const generationConfig = await folder.readObject("generation_config.json");
@@ -64,6 +73,18 @@ export async function prepareChatConfig(input: ChatConfigInput): Promise<Prepare
   refuseUnloadable(tokenizer, input.strict === true);
   const detected = tokenizer.tokenizer ? detectTokenizerInfo(tokenizer.tokenizer) : undefined;
   const activeVocabSize = await activeVocabulary(folder, tokenizer);
+  const template = selectTemplate({
+    requested,
+    modelType: model.modelType,
+    modelName: `${input.modelName ?? ""} ${textOf(config?.get("_name_or_path")) ?? ""}`.trim(),
+    chatTemplate: await readChatTemplate(folder, tokenizer.tokenizerConfig),
+    vocabulary: readVocabulary(tokenizer.tokenizer ?? new Map()),
+    ids: sampling.values,
+    named: namedTokens({
+      tokenizerConfig: tokenizer.tokenizerConfig,
+      specialTokensMap: await folder.readObject("special_tokens_map.json"),
+    }),
+  });
   const chatConfig = buildChatConfig({
     model,
     quantization: input.quantization,
@@ -71,14 +92,16 @@ export async function prepareChatConfig(input: ChatConfigInput): Promise<Prepare
     tokenizerFiles: tokenizer.listed,
     tokenizerInfo: detected ?? DEFAULT_TOKENIZER_INFO,
     activeVocabSize,
-    conversation,
+    conversation: template.conversation,
   });
   const text = formatChatConfig(chatConfig);
   return {
     files: [...tokenizer.files, { name: CHAT_CONFIG_NAME, content: text }],
     config: chatConfig,
     text,
+    template,
     notices: [
+      ...templateNotices(template),
       ...unknownOverrides(input),
       ...tokenizer.notices,
       ...(detected?.decoderFound === false
