@@ -67,14 +67,14 @@ constexpr size_t kCount = 4;
 const Candidate* candidates() {
   static const Candidate list[kCount] = {
 #if defined(MLC_NO_X64)
-      {"avx512", why_no_avx512, {}},
-      {"avx2", why_no_avx2, {}},
+    {"avx512", why_no_avx512, {}},
+    {"avx2", why_no_avx2, {}},
 #else
-      {"avx512", why_no_avx512, {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft}},
-      {"avx2", why_no_avx2, {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft}},
+    {"avx512", why_no_avx512, {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft}},
+    {"avx2", why_no_avx2, {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft}},
 #endif
-      {"neon", why_no_neon, {}},
-      {"reference", always, {}},
+    {"neon", why_no_neon, {}},
+    {"reference", always, {}},
   };
   return list;
 }
