@@ -1,11 +1,10 @@
 // MD5 in AVX2: eight streams a group, two groups interleaved.
 #include <immintrin.h>
 
+#include "../backends.h"
 #include "../md5-lanes.h"
 
 namespace mlc {
-
-extern const Md5Kernels kAvx2Md5;
 
 namespace {
 

@@ -6,11 +6,10 @@
 #endif
 #include <immintrin.h>
 
+#include "../backends.h"
 #include "../md5-lanes.h"
 
 namespace mlc {
-
-extern const Md5Kernels kAvx512Md5;
 
 namespace {
 

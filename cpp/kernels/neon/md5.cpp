@@ -1,11 +1,10 @@
 // MD5 in NEON: four streams a group, two groups interleaved.
 #include <arm_neon.h>
 
+#include "../backends.h"
 #include "../md5-lanes.h"
 
 namespace mlc {
-
-extern const Md5Kernels kNeonMd5;
 
 namespace {
 

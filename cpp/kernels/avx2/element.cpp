@@ -1,0 +1,7 @@
+#include "../backends.h"
+
+namespace mlc {
+
+const ElementKernels kAvx2Element = {};
+
+}  // namespace mlc

@@ -1,0 +1,7 @@
+#include "../backends.h"
+
+namespace mlc {
+
+const FtKernels kAvx2Ft = {};
+
+}  // namespace mlc

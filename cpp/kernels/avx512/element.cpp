@@ -1,0 +1,7 @@
+#include "../backends.h"
+
+namespace mlc {
+
+const ElementKernels kAvx512Element = {};
+
+}  // namespace mlc

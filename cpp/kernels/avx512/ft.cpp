@@ -1,0 +1,7 @@
+#include "../backends.h"
+
+namespace mlc {
+
+const FtKernels kAvx512Ft = {};
+
+}  // namespace mlc

@@ -1,0 +1,7 @@
+#include "../backends.h"
+
+namespace mlc {
+
+const GroupKernels kAvx512Group = {};
+
+}  // namespace mlc
