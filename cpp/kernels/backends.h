@@ -1,10 +1,12 @@
 // Which sub-tables exist, and who may see them: dispatch.cpp puts the backends together from these,
-// and the files of a backend define one each. In a sub-table a null function means "the reference's".
+// and the files of a backend define one each. In a sub-table a null function means "the
+// reference's".
 //
-// A file that is compiled for an instruction set includes nothing but <cstdint>, <cstddef>, <cstring>,
-// its intrinsics, kernels.h, this header and headers of its own folder whose every function is static.
-// It exports its one table. The linker may keep any copy of an inline function for the whole program:
-// one that holds AVX-512 would crash machines that never asked for this backend.
+// A file that is compiled for an instruction set includes nothing but <cstdint>, <cstddef>,
+// <cstring>, its intrinsics, kernels.h, this header and headers of its own folder whose every
+// function is static. It exports its one table. The linker may keep any copy of an inline function
+// for the whole program: one that holds AVX-512 would crash machines that never asked for this
+// backend.
 #pragma once
 
 #include "kernels.h"

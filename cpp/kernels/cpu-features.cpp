@@ -45,8 +45,8 @@ uint64_t saved_by_system() {
 #endif
 }
 
-constexpr uint64_t kYmmState = 0x06;   // SSE and AVX registers
-constexpr uint64_t kZmmState = 0xE6;   // and the mask and 512-bit registers
+constexpr uint64_t kYmmState = 0x06;  // SSE and AVX registers
+constexpr uint64_t kZmmState = 0xE6;  // and the mask and 512-bit registers
 
 bool has(uint32_t word, unsigned bit) { return ((word >> bit) & 1) != 0; }
 

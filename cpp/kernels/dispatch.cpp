@@ -67,18 +67,20 @@ constexpr size_t kCount = 4;
 const Candidate* candidates() {
   static const Candidate list[kCount] = {
 #if defined(MLC_NO_X64)
-      {"avx512", why_no_avx512, {}},
-      {"avx2", why_no_avx2, {}},
+    {"avx512", why_no_avx512, {}},
+    {"avx2", why_no_avx2, {}},
 #else
-      {"avx512", why_no_avx512, {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft, &kAvx512Md5}},
-      {"avx2", why_no_avx2, {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5}},
+    {"avx512",
+     why_no_avx512,
+     {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft, &kAvx512Md5}},
+    {"avx2", why_no_avx2, {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5}},
 #endif
 #if defined(__aarch64__) || defined(_M_ARM64)
-      {"neon", why_no_neon, {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5}},
+    {"neon", why_no_neon, {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5}},
 #else
-      {"neon", why_no_neon, {}},
+    {"neon", why_no_neon, {}},
 #endif
-      {"reference", always, {}},
+    {"reference", always, {}},
   };
   return list;
 }

@@ -31,8 +31,8 @@ size_t size_of(DType dtype) {
 
 // ---- one rounding from the exact value ---------------------------------------------------------
 
-// A 64-bit integer as a double that rounds to f32, f16 and bf16 as the integer itself would: where it
-// has more than 53 bits, the lowest 24 become one sticky bit.
+// A 64-bit integer as a double that rounds to f32, f16 and bf16 as the integer itself would: where
+// it has more than 53 bits, the lowest 24 become one sticky bit.
 double sticky_double(uint64_t magnitude) {
   if (magnitude >> 53 == 0) return static_cast<double>(magnitude);
   const uint64_t sticky = (magnitude & 0xFFFFFF) != 0 ? 1 : 0;
@@ -123,8 +123,8 @@ void cast(DType from, DType to, const uint8_t* src, uint8_t* dst, size_t count) 
 
 // ---- verbs -------------------------------------------------------------------------------------
 
-// The f32 sum of two f16 or bf16 numbers has more than twice their digits: rounding it again gives the
-// correctly rounded sum.
+// The f32 sum of two f16 or bf16 numbers has more than twice their digits: rounding it again gives
+// the correctly rounded sum.
 void add_one(DType dtype, const uint8_t* src, uint8_t* dst, size_t count) {
   const size_t step = size_of(dtype);
   for (size_t i = 0; i < count; ++i) {
@@ -150,8 +150,9 @@ void divide_pow2(DType dtype, int shift, const uint8_t* src, uint8_t* dst, size_
   }
 }
 
-// exp in double from additions and multiplications alone, so that every platform gives the same bits:
-// x = k ln 2 + r with |r| <= ln 2 / 2, e^r by its series up to r^13 / 13! (the rest is below 2^-57).
+// exp in double from additions and multiplications alone, so that every platform gives the same
+// bits: x = k ln 2 + r with |r| <= ln 2 / 2, e^r by its series up to r^13 / 13! (the rest is below
+// 2^-57).
 double exp_double(double x) {
   if (is_nan(x)) return x;
   if (x > 89) return f64_from_bits(uint64_t{0x7FF} << 52);  // beyond the largest f32

@@ -1,5 +1,5 @@
-// The number formats, spelled out. Every rounding is to nearest, ties to even, and happens in integers,
-// so that it depends on no compiler flag and no processor.
+// The number formats, spelled out. Every rounding is to nearest, ties to even, and happens in
+// integers, so that it depends on no compiler flag and no processor.
 //
 //   f32   s eeeeeeee mmmmmmmmmmmmmmmmmmmmmmm      bias 127
 //   bf16  s eeeeeeee mmmmmmm                      bias 127: the upper half of an f32
@@ -60,8 +60,8 @@ constexpr SmallFloat kBf16Format = {7, 127};
 constexpr SmallFloat kE4m3Format = {3, 7};
 constexpr SmallFloat kE5m2Format = {2, 15};
 
-// The magnitude of a finite `value`, rounded to `format` as if its exponent had no upper end: a number
-// that is too large comes back with an exponent field that is too large. No sign.
+// The magnitude of a finite `value`, rounded to `format` as if its exponent had no upper end: a
+// number that is too large comes back with an exponent field that is too large. No sign.
 static inline uint32_t round_magnitude(double value, SmallFloat format) {
   const uint64_t bits = bits_of(value) & 0x7FFFFFFFFFFFFFFF;
   const int exponent = static_cast<int>(bits >> 52);  // biased by 1023

@@ -1,4 +1,5 @@
-// FasterTransformer's row-wise quantization (quantization.md section 6); the layout is the engine's.
+// FasterTransformer's row-wise quantization (quantization.md section 6); the layout is the
+// engine's.
 #include "../backends.h"
 #include "float-bits.h"
 

@@ -5,7 +5,7 @@
 namespace mlc {
 namespace {
 
-constexpr size_t kWords = 4;      // of 32 bits, in every group
+constexpr size_t kWords = 4;  // of 32 bits, in every group
 constexpr size_t kMaxGroup = 40;
 
 size_t size_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
@@ -46,8 +46,9 @@ Scale scale_of(float max, int max_int, const GroupQuantizeArgs& args) {
   return {stored, args.divide_by_unrounded_scale ? exact : stored};
 }
 
-// round_half_even(w / divisor + max_int), clamped; an f16 model rounds both steps to f16, the others
-// stay in f32. (f32 has more than twice f16's digits, so rounding its quotient again is exact.)
+// round_half_even(w / divisor + max_int), clamped; an f16 model rounds both steps to f16, the
+// others stay in f32. (f32 has more than twice f16's digits, so rounding its quotient again is
+// exact.)
 uint32_t quantize_one(float w, float divisor, int max_int, DType model) {
   float t = w / divisor;
   if (model == DType::kF16) t = round_to(model, t);
