@@ -23,10 +23,18 @@ extern const ElementKernels kAvx2Element;
 extern const GroupKernels kAvx2Group;
 extern const Fp8Kernels kAvx2Fp8;
 extern const FtKernels kAvx2Ft;
+extern const Md5Kernels kAvx2Md5;
 
 extern const ElementKernels kAvx512Element;
 extern const GroupKernels kAvx512Group;
 extern const Fp8Kernels kAvx512Fp8;
 extern const FtKernels kAvx512Ft;
+extern const Md5Kernels kAvx512Md5;
+
+extern const ElementKernels kNeonElement;
+extern const GroupKernels kNeonGroup;
+extern const Fp8Kernels kNeonFp8;
+extern const FtKernels kNeonFt;
+extern const Md5Kernels kNeonMd5;
 
 }  // namespace mlc

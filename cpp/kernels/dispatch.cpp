@@ -70,10 +70,16 @@ const Candidate* candidates() {
     {"avx512", why_no_avx512, {}},
     {"avx2", why_no_avx2, {}},
 #else
-    {"avx512", why_no_avx512, {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft}},
-    {"avx2", why_no_avx2, {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft}},
+    {"avx512",
+     why_no_avx512,
+     {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft, &kAvx512Md5}},
+    {"avx2", why_no_avx2, {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5}},
 #endif
+#if defined(__aarch64__) || defined(_M_ARM64)
+    {"neon", why_no_neon, {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5}},
+#else
     {"neon", why_no_neon, {}},
+#endif
     {"reference", always, {}},
   };
   return list;
