@@ -10,15 +10,19 @@ export interface HeaderEntry {
   readonly end: number;
 }
 
-/** An entry exactly as the known writers write it; anything else takes the slower, general path. */
-const USUAL_ENTRY =
-  /"([^"\\\u0000-\u001f]*)"[ \t\n\r]*:[ \t\n\r]*\{[ \t\n\r]*"dtype"[ \t\n\r]*:[ \t\n\r]*"([A-Z0-9_]+)"[ \t\n\r]*,[ \t\n\r]*"shape"[ \t\n\r]*:[ \t\n\r]*\[((?:[1-9]\d{0,15}(?:,[ ]?[1-9]\d{0,15}){0,7})?)\][ \t\n\r]*,[ \t\n\r]*"data_offsets"[ \t\n\r]*:[ \t\n\r]*\[(0|[1-9]\d{0,15}),[ ]?(0|[1-9]\d{0,15})\][ \t\n\r]*\}/y;
 const SPACE = /[ \t\n\r]*/y;
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const INTEGER = /^(?:0|[1-9]\d*)$/;
 const WORD = /true|false|null/y;
 const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** What is not taken as it stands by the quick path. */
+const UNUSUAL = /[\\\u0000-\u001f]/;
+const ZERO = "0".charCodeAt(0);
+const COMMA = ",".charCodeAt(0);
+const CLOSING = "]".charCodeAt(0);
+const USUAL_DTYPE = /^[A-Z0-9_]+$/;
 
 /** Unknown fields may nest; nobody nests them deeper. */
 const MAX_DEPTH = 32;
@@ -39,6 +43,8 @@ export function scanSafetensorsHeader(text: string, where: string): HeaderEntry[
 
 class Scanner {
   private at = 0;
+  /** Reused, because most of the time would go into arrays that have room to grow. */
+  private readonly scratch: number[] = [];
   private readonly text: string;
   private readonly where: string;
 
@@ -66,19 +72,53 @@ class Scanner {
     return [...entries.values()];
   }
 
+  /**
+   * An entry exactly as the known writers write it: compact, fields in this order. Several times as quick as the
+   * general path, which takes over for anything else.
+   */
   private usualEntry(): HeaderEntry | undefined {
-    USUAL_ENTRY.lastIndex = this.at;
-    const match = USUAL_ENTRY.exec(this.text);
-    if (match === null) return undefined;
-    const [, name = "", dtype = "", extents = "", first = "", last = ""] = match;
-    if (name === "__metadata__") return undefined;
-    const shape = extents === "" ? [] : extents.split(",").map(Number);
-    const begin = Number(first);
-    const end = Number(last);
-    if (!Number.isSafeInteger(end) || !Number.isSafeInteger(begin)) return undefined;
-    if (!shape.every(Number.isSafeInteger)) return undefined;
-    this.at = USUAL_ENTRY.lastIndex;
-    return { name, dtype, shape, begin, end };
+    const { text } = this;
+    const nameEnd = text.indexOf('"', this.at + 1);
+    if (!text.startsWith('":{"dtype":"', nameEnd)) return undefined;
+    const name = text.slice(this.at + 1, nameEnd);
+    const dtypeEnd = text.indexOf('"', nameEnd + 12);
+    const dtype = text.slice(nameEnd + 12, dtypeEnd);
+    if (!text.startsWith('","shape":[', dtypeEnd) || !USUAL_DTYPE.test(dtype)) return undefined;
+    if (text[this.at] !== '"' || UNUSUAL.test(name) || name === "__metadata__") return undefined;
+    const shapeEnd = this.usualIntegers(dtypeEnd + 11);
+    if (!text.startsWith(',"data_offsets":[', shapeEnd)) return undefined;
+    const shape = this.scratch.slice();
+    const end = this.usualIntegers(shapeEnd + 17);
+    const [first, last] = this.scratch;
+    if (text[end] !== "}" || this.scratch.length !== 2 || first === undefined || last === undefined)
+      return undefined;
+    this.at = end + 1;
+    return { name, dtype, shape, begin: first, end: last };
+  }
+
+  /** Reads the integers from `at` to `]` into `scratch` and returns where that ends; -1 if they are not plain and few. */
+  private usualIntegers(at: number): number {
+    const values = this.scratch;
+    values.length = 0;
+    let next = at;
+    if (this.text.charCodeAt(next) === CLOSING) return next + 1;
+    while (values.length < 8) {
+      const start = next;
+      let value = 0;
+      for (;;) {
+        const digit = this.text.charCodeAt(next) - ZERO;
+        if (!(digit >= 0 && digit <= 9)) break;
+        value = value * 10 + digit;
+        next++;
+      }
+      const digits = next - start;
+      if (digits === 0 || digits > 15 || (digits > 1 && this.text.charCodeAt(start) === ZERO)) return -1;
+      values.push(value);
+      const separator = this.text.charCodeAt(next++);
+      if (separator === CLOSING) return next;
+      if (separator !== COMMA) return -1;
+    }
+    return -1;
   }
 
   /** One `"name": {…}`; `undefined` for `__metadata__`, which is no tensor. */
