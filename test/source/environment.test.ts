@@ -29,9 +29,7 @@ test("the hub cache follows its variables in order, with ~ and variables expande
   expect(hfCacheRoot(around({ HF_HOME: "~/hf", XDG_CACHE_HOME: "/x" }))).toBe("/home/u/hf/hub");
   expect(hfCacheRoot(around({ HUGGINGFACE_HUB_CACHE: "/old", HF_HOME: "/hf" }))).toBe("/old");
   expect(
-    hfCacheRoot(
-      around({ HF_HUB_CACHE: "$DISK/${SUB}", DISK: "/d", SUB: "s", HUGGINGFACE_HUB_CACHE: "/old" }),
-    ),
+    hfCacheRoot(around({ HF_HUB_CACHE: "$DISK/$SUB", DISK: "/d", SUB: "s", HUGGINGFACE_HUB_CACHE: "/old" })),
   ).toBe("/d/s");
 });
 
