@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConvertDeps, convert } from "./convert.ts";
@@ -24,6 +24,7 @@ export async function runDemo(options: DemoOptions, deps: ConvertDeps = {}): Pro
   const folder = await mkdtemp(join(tmpdir(), "mlc-convert-demo-"));
   try {
     const model = join(folder, "model");
+    await mkdir(model);
     await writeSyntheticCheckpoint(model, llamaCheckpoint(DEMO_SIZES));
     const output = options.output ?? join(folder, `demo-${options.quantization}-MLC`);
     const conversion = await convert({ model, output, quantization: options.quantization }, deps);
