@@ -33,6 +33,8 @@ export interface Architecture {
   readonly key: string;
   /** Name of upstream's config class, for messages. */
   readonly configClass: string;
+  /** Names of model classes, as `architectures` of config.json lists them. */
+  readonly classes: readonly string[];
   readonly modelTask: "chat" | "embedding";
   readonly embeddingMetadata?: EmbeddingMetadata;
   readonly sourceFormats: readonly SourceFormat[];
@@ -60,6 +62,8 @@ export interface Architecture {
   readonly aliases?: (names: ReadonlySet<string>) => NameAlias | undefined;
   /** Set where block-scaled fp8 checkpoints have scales of several forms and of activations (formats.md §9). */
   readonly looseScales?: boolean;
+  /** What to do instead, for kinds that users expect here but that cannot work. */
+  readonly schemeHints?: Readonly<Partial<Record<SchemeKind, string>>>;
   /** What tensor parallelism gets wrong, as upstream does; one sentence. */
   readonly shardingNotice?: string;
 }

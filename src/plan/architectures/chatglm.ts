@@ -79,6 +79,7 @@ function layer(at: string, sizes: DecoderSizes, fields: FieldReader): readonly P
 
 export const architecture: Architecture = defineArchitecture({
   key: "chatglm",
+  classes: ["ChatGLMModel", "ChatGLMForConditionalGeneration"],
   config: glmConfig,
   schemeKinds: ["no-quant", "group-quant"],
   shardingNotice:

@@ -53,6 +53,8 @@ const cohereConfig: ConfigClass = {
 /** The head is always the embedding; gate and up stay apart. */
 export const architecture: Architecture = defineArchitecture({
   key: "cohere",
+  classes: ["CohereForCausalLM"],
+  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: cohereConfig,
   constraints: [wholeHeads()],
   table: (fields) => {

@@ -69,6 +69,7 @@ function mixture(at: string, fields: FieldReader): readonly Parameter[] {
 
 export const architecture: Architecture = defineArchitecture({
   key: "deepseek",
+  classes: ["DeepseekForCausalLM"],
   config: deepseekConfig,
   constraints: [wholeHeads(), activation()],
   table: (fields) => {

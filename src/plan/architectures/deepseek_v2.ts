@@ -210,6 +210,10 @@ export function deepseekV2Table(fields: FieldReader): readonly Parameter[] {
 
 export const architecture: Architecture = defineArchitecture({
   key: "deepseek_v2",
+  classes: ["DeepseekV2ForCausalLM"],
+  schemeHints: {
+    "block-scale-quant": "fp8 checkpoints of this family are converted with --model-type deepseek_v3",
+  },
   config: deepseekV2Config,
   constraints: deepseekV2Constraints,
   table: deepseekV2Table,

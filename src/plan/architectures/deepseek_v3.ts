@@ -5,6 +5,7 @@ import { deepseekV2Config, deepseekV2Constraints, deepseekV2Table } from "./deep
 /** The same as its predecessor, and also in fp8. */
 export const architecture: Architecture = defineArchitecture({
   key: "deepseek_v3",
+  classes: ["DeepseekV3ForCausalLM"],
   config: deepseekV2Config,
   schemeKinds: [...COMMON_KINDS, "block-scale-quant"],
   constraints: deepseekV2Constraints,

@@ -49,6 +49,7 @@ const PREFIX = "transformer.";
 /** The embedding is the head too; names of the checkpoint have no prefix. */
 export const architecture: Architecture = defineArchitecture({
   key: "gpt2",
+  classes: ["GPT2LMHeadModel"],
   config: gpt2Config,
   constraints: [wholeHeads("n_embd", "n_head")],
   ignores: (fields) => perLayer("h", fields.integer("n_layer"), "attn.bias"),

@@ -55,6 +55,7 @@ function outputDType(fields: FieldReader): DType {
 
 export const architecture: Architecture = defineArchitecture({
   key: "gpt_neox",
+  classes: ["GPTNeoXForCausalLM"],
   config: neoxConfig,
   ignores: (fields) =>
     ["rotary_emb.inv_freq", "masked_bias", "bias"].flatMap((name) =>

@@ -47,6 +47,7 @@ function innerWidth(fields: FieldReader): number {
  */
 export const architecture: Architecture = defineArchitecture({
   key: "gptj",
+  classes: ["GPTJForCausalLM"],
   config: gptjConfig,
   table: (fields) => {
     const names = { hidden: "n_embd", ffn: "n_embd", heads: "n_head", kvHeads: "n_head", layers: "n_layer" };

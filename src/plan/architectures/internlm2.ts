@@ -71,6 +71,7 @@ function byKind(name: string, fields: FieldReader, columns: readonly number[]): 
 
 export const architecture: Architecture = defineArchitecture({
   key: "internlm2",
+  classes: ["InternLM2ForCausalLM"],
   config: internLm2Config,
   table: (fields) => {
     const sizes = decoderSizes(fields);

@@ -171,6 +171,7 @@ function experts(
 
 export const architecture: Architecture = defineArchitecture({
   key: "llama4",
+  classes: ["Llama4ForConditionalGeneration"],
   config: llama4Config,
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "per-tensor-quant"],
   constraints: [

@@ -150,6 +150,8 @@ const ROOT = "language_model.model";
 /** A CLIP tower, kept unquantized, a projection of two layers, and a text model under its own name. */
 export const architecture: Architecture = defineArchitecture({
   key: "llava",
+  classes: ["LlavaForConditionalGeneration"],
+  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: llavaConfig,
   schemeKinds: ["no-quant", "group-quant"],
   constraints: [(fields) => wholeHeads()(fields.nested("text_config"))],

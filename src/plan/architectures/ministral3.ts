@@ -102,6 +102,7 @@ function markPlain(parameters: readonly Parameter[], fields: FieldReader): reado
 /** Checkpoints with a vision tower keep the language model under a prefix. */
 export const architecture: Architecture = defineArchitecture({
   key: "ministral3",
+  classes: ["Mistral3ForConditionalGeneration", "Ministral3ForCausalLM"],
   config: ministral3Config,
   schemeKinds: [...COMMON_KINDS, "block-scale-quant"],
   looseScales: true,

@@ -16,6 +16,8 @@ const mixtralConfig: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "mixtral",
+  classes: ["MixtralForCausalLM"],
+  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: mixtralConfig,
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "per-tensor-quant"],
   constraints: [wholeHeads()],

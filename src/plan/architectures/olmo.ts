@@ -72,6 +72,7 @@ const olmoConfig: ConfigClass = {
 /** Its layer norms have no parameters. */
 export const architecture: Architecture = defineArchitecture({
   key: "olmo",
+  classes: ["OlmoForCausalLM"],
   config: olmoConfig,
   sourceFormats: [...PLAIN_FORMATS, "awq"],
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "awq", "per-tensor-quant"],

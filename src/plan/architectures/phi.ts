@@ -68,6 +68,7 @@ function huggingfaceSource(name: string): Expression {
 
 export const architecture: Architecture = defineArchitecture({
   key: "phi",
+  classes: ["PhiForCausalLM"],
   config: phi1Config,
   ignores: (fields) =>
     perLayer("model.layers", fields.integer("num_hidden_layers"), "mixer.rotary_emb.inv_freq"),

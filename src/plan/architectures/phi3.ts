@@ -132,6 +132,7 @@ export function phi3Decoder(root: string, sizes: DecoderSizes): readonly Paramet
 
 export const architecture: Architecture = defineArchitecture({
   key: "phi3",
+  classes: ["Phi3ForCausalLM"],
   config: phi3Config,
   table: (fields) => {
     const sizes = decoderSizes(fields);

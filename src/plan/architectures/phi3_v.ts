@@ -65,6 +65,7 @@ const VISION = "vision_embed_tokens";
 /** The tower stays unquantized, the projection into the language model does not. */
 export const architecture: Architecture = defineArchitecture({
   key: "phi3_v",
+  classes: ["Phi3VForCausalLM"],
   config: phi3vConfig,
   // Mapped and declared unused at once, so it does not count in BitsPerParam.
   ignores: () => ["model.embed_tokens.weight"],

@@ -25,6 +25,7 @@ const SHARED_CUTS = { up: "_shard_shared_mlp_up", down: "_shard_shared_mlp_down"
 
 export const architecture: Architecture = defineArchitecture({
   key: "qwen2_moe",
+  classes: ["Qwen2MoeForCausalLM"],
   config: qwen2MoeConfig,
   constraints: [activation(), everyLayerHasExperts],
   table: (fields) => {

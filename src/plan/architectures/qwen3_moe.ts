@@ -22,6 +22,7 @@ const qwen3MoeConfig: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "qwen3_moe",
+  classes: ["Qwen3MoeForCausalLM"],
   config: qwen3MoeConfig,
   schemeKinds: blockScaleKinds,
   constraints: [...qwen3Constraints, everyLayerHasExperts],

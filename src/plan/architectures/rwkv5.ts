@@ -117,6 +117,7 @@ export function rwkvModel(
 
 export const architecture: Architecture = defineArchitecture({
   key: "rwkv5",
+  classes: ["RwkvForCausalLM", "Rwkv5ForCausalLM"],
   config: rwkv5Config,
   table: (fields) => {
     const hidden = fields.integer("hidden_size");

@@ -33,6 +33,7 @@ function timeMixing(at: string, fields: FieldReader): readonly Parameter[] {
 
 export const architecture: Architecture = defineArchitecture({
   key: "rwkv6",
+  classes: ["Rwkv6ForCausalLM"],
   config: rwkv6Config,
   schemeKinds: ["no-quant", "group-quant"],
   table: (fields) => {
