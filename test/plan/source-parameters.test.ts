@@ -87,12 +87,7 @@ describe("weights taken as stored", () => {
       const scalar = /[qkv]_proj\.weight_scale_inv$/.test(name);
       return [name, { shape: scalar ? [] : shape }] as const;
     });
-    const config = new Map([
-      ...member(entry, "config"),
-      ["num_attention_heads", 8],
-      ["hidden_size", 96],
-      ["head_dim", 32],
-    ]);
+    const config = new Map([...member(entry, "config"), ["num_key_value_heads", 4]]);
     const changed = new Map([...entry, ["config", config]]);
     const { parameters } = await parametersOf(changed, "fp8_e4m3fn_bf16_block_scale", new Map(scalars));
     const scale = parameters.find(
