@@ -25,6 +25,7 @@ export const gemma2Config: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "gemma2",
+  classes: ["Gemma2ForCausalLM"],
   config: gemma2Config,
   schemeKinds: ["no-quant", "group-quant"],
   constraints: [wholeHeads()],
