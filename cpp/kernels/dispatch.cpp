@@ -1,6 +1,7 @@
 // The one place that knows which backends this build holds, and in which order they are preferred.
 #include "backends.h"
 #include "cpu-features.h"
+#include "ggml-tables.h"
 
 namespace mlc {
 namespace {
@@ -22,7 +23,7 @@ void take(Function& into, Function from) {
 
 KernelTable reference_table() {
   return {"reference",  kReferenceElement, kReferenceGroup, kReferenceFp8,
-          kReferenceFt, kReferenceMd5,     GgmlKernels{}};
+          kReferenceFt, kReferenceMd5,     kGgmlReference};
 }
 
 KernelTable assemble(const char* name, const Parts& parts) {
