@@ -20,8 +20,8 @@ export interface PickleMeanings {
 
 const MAX_STACK = 10_000;
 const MAX_MEMO = 10_000_000;
-/** Objects weigh more than the bytes that make them; a state dict makes about ten for each tensor. */
-const MAX_OBJECTS = 10_000_000;
+/** Objects weigh more than the bytes that make them; a state dict makes nine for each tensor. */
+const MAX_OBJECTS = 2_000_000;
 
 /** Thrown inside when the bytes end before the pickle does. */
 export class PickleEnded extends CheckpointError {}
