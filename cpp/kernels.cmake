@@ -59,6 +59,7 @@ endfunction()
 mlc_files(kernel_files kernels)
 add_library(mlc_kernels STATIC ${kernel_files})
 target_include_directories(mlc_kernels PUBLIC ${MLC_CPP_DIR}/kernels)
+target_link_libraries(mlc_kernels PUBLIC ${CMAKE_DL_LIBS})
 mlc_compile_options(mlc_kernels)
 
 # One object library an instruction set, each with its own flags.

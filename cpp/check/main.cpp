@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "../cuda/loader.h"
 #include "context.h"
 
 namespace {
@@ -16,6 +17,7 @@ constexpr const char* kUsage =
     "usage: kernel-check [options]\n"
     "  --list            backends, best first: name, and why one cannot run here\n"
     "  --backend NAME    the one to check (all that run here)\n"
+    "  --cuda LIBRARY    and --backend cuda:N: GPU N, through libmlc_convert_cuda\n"
     "  --only NAME       element, group, scales, fp8, ft or md5 (all)\n"
     "  --random N        and then N random calls of random shapes\n"
     "  --seed S          for everything random (1)\n"
@@ -28,6 +30,7 @@ constexpr const char* kUsage =
 
 struct Options {
   const char* backend = nullptr;
+  const char* cuda = nullptr;
   const char* only = nullptr;
   const char* golden = nullptr;
   unsigned long long random = 0;
@@ -72,6 +75,8 @@ bool parse(int argc, char** argv, Options* out) {
       return false;
     } else if (is(arg, "--backend")) {
       out->backend = argv[++i];
+    } else if (is(arg, "--cuda")) {
+      out->cuda = argv[++i];
     } else if (is(arg, "--only")) {
       out->only = argv[++i];
     } else if (is(arg, "--golden")) {
@@ -131,6 +136,32 @@ bool only_is_known(const Options& options) {
   return known;
 }
 
+// GPU N of `--backend cuda:N`. What the processor does for it is `host`'s work.
+Backend cuda_backend(const Options& options, const mlc::KernelTable* host) {
+  static char why_not[512];
+  const mlc::CudaLibrary* library = mlc::open_cuda_library(options.cuda, why_not, sizeof why_not);
+  if (library == nullptr) return {options.backend, nullptr, why_not};
+  const int device = std::atoi(options.backend + std::strlen("cuda:"));
+  const mlc::CudaRequest request = {sizeof(mlc::KernelTable), device, host, why_not,
+                                    sizeof why_not};
+  return {options.backend, library->backend(&request), why_not};
+}
+
+bool wants_cuda(const Options& options) {
+  return options.cuda != nullptr && options.backend != nullptr &&
+         std::strncmp(options.backend, "cuda:", 5) == 0;
+}
+
+// A GPU that fails leaves its work to the host's kernels, which would compare as equal.
+bool gpu_failed(const Options& options) {
+  char failure[512];
+  if (!wants_cuda(options)) return false;
+  const mlc::CudaLibrary* library = mlc::open_cuda_library(options.cuda, failure, sizeof failure);
+  if (library == nullptr || library->take_failure(failure, sizeof failure) == 0) return false;
+  std::fprintf(stderr, "%s\n", failure);
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -140,8 +171,9 @@ int main(int argc, char** argv) {
     return 2;
   }
   Backend backends[16];
-  const size_t count = mlc::list_backends(backends, 16);
+  size_t count = mlc::list_backends(backends, 15);
   const mlc::KernelTable& reference = *backends[count - 1].table;
+  if (wants_cuda(options)) backends[count++] = cuda_backend(options, &reference);
   bool equal = true;
   bool found = false;
   for (size_t i = 0; i < count; ++i) {
@@ -170,5 +202,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "no such backend can run here\n");
     return 3;
   }
-  return equal ? 0 : 1;
+  return equal && !gpu_failed(options) ? 0 : 1;
 }

@@ -139,7 +139,8 @@ MLC_BOTH uint8_t divide_to_fp8(Fp8 format, float value, float scale) {
   return fp8_from_f32(format, kept ? value : quotient);
 }
 
-// ---- group quantization --------------------------------------------------------------------------
+// ---- group quantization
+// --------------------------------------------------------------------------
 
 // Rows that lie on the device without gaps. `transposed`: words [4 * groups, rows] and scales
 // [groups, rows] instead of [rows, 4 * groups] and [rows, groups].

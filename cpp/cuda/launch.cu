@@ -44,8 +44,8 @@ cudaError_t start(void (*kernel)(Tile), Tile tile, size_t threads, cudaStream_t 
   if (threads == 0) return cudaSuccess;
   void* arguments[] = {&tile};
   const dim3 blocks(static_cast<unsigned>((threads + kThreads - 1) / kThreads));
-  return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), blocks,
-                          dim3(static_cast<unsigned>(kThreads)), arguments, 0, stream);
+  return cudaLaunchKernel(kernel, blocks, dim3(static_cast<unsigned>(kThreads)), arguments, 0,
+                          stream);
 }
 
 }  // namespace

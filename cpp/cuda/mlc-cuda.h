@@ -1,8 +1,8 @@
 // What the shared library mlc_convert_cuda exports: three C functions and nothing else.
 //
-// The library carries its own CUDA runtime and looks for the driver only when asked, so that opening
-// it needs no GPU. One device serves a process at a time. All pointers in a kernel table's calls are
-// host pointers, and every function may be called from several threads at once.
+// The library carries its own CUDA runtime and looks for the driver only when asked, so that
+// opening it needs no GPU. One device serves a process at a time. All pointers in a kernel table's
+// calls are host pointers, and every function may be called from several threads at once.
 #pragma once
 
 #include <cstddef>
@@ -27,19 +27,20 @@ struct CudaDevice {
 };
 
 struct CudaRequest {
-  size_t table_bytes;       // sizeof(KernelTable) as the caller knows it
-  int device;               // 0 ...
-  const KernelTable* host;  // what does the work that stays on the processor; must outlive the backend
-  char* why_not;            // a sentence, when there is no backend
+  size_t table_bytes;  // sizeof(KernelTable) as the caller knows it
+  int device;          // 0 ...
+  const KernelTable*
+      host;       // what does the work that stays on the processor; must outlive the backend
+  char* why_not;  // a sentence, when there is no backend
   size_t why_not_bytes;
 };
 
 // Fills up to `capacity` devices and returns how many there are, or -1 with the reason.
 using CudaDevices = int (*)(CudaDevice* out, int capacity, char* why_not, size_t why_not_bytes);
 
-// The table of a device, or null with the reason. Its kernels cannot return an error: when the device
-// fails in the middle, the host's kernels do the call again, and all later ones, so that the bytes are
-// right in any case, and mlc_cuda_take_failure tells.
+// The table of a device, or null with the reason. Its kernels cannot return an error: when the
+// device fails in the middle, the host's kernels do the call again, and all later ones, so that the
+// bytes are right in any case, and mlc_cuda_take_failure tells.
 using CudaBackend = const KernelTable* (*)(const CudaRequest* request);
 
 // 1 with a sentence when the device has failed since the last question, else 0.

@@ -12,16 +12,20 @@ export function wholeHeads(hidden = "hidden_size", heads = "num_attention_heads"
   };
 }
 
+/** The field must hold one of these words. */
+export function oneOf(name: string, words: readonly string[]): Constraint {
+  return (fields) => {
+    const value = fields.get(name);
+    if (typeof value === "string" && words.includes(value)) return;
+    throw fields.problem(`${name} must be one of ${words.join(", ")}, found ${spell(value)}`);
+  };
+}
+
 const ACTIVATIONS = ["gelu", "relu", "silu", "swish", "gelu_new"] as const;
 
 /** The activation must be one that the runtime knows. */
-export function activation(name = "hidden_act", known: readonly string[] = ACTIVATIONS): Constraint {
-  return (fields) => {
-    const value = fields.get(name);
-    if (typeof value === "string" && known.includes(value)) return;
-    throw fields.problem(`${name} must be one of ${known.join(", ")}, found ${spell(value)}`);
-  };
-}
+export const activation = (name = "hidden_act", known: readonly string[] = ACTIVATIONS): Constraint =>
+  oneOf(name, known);
 
 /** Every layer must have experts. */
 export const everyLayerHasExperts: Constraint = (fields) => {

@@ -1,6 +1,6 @@
 import { cutQkv, type DecoderSizes } from "./decoder-sizes.ts";
 import type { Parameter } from "./parameter.ts";
-import { bias, cut, joined, linear } from "./table.ts";
+import { bias, cut, experts, joined, linear, stacked } from "./table.ts";
 
 const QKV = ["q_proj", "k_proj", "v_proj"] as const;
 const GATE_UP = ["gate_proj", "up_proj"] as const;
@@ -58,5 +58,35 @@ export function gatedFfn(
       shard: cut(cuts.up, 0, [ffn, ffn]),
     }),
     linear(`${mlp}.down_proj.weight`, [hidden, ffn], { shard: cut(cuts.down, 1) }),
+  ];
+}
+
+/** Where the stacked experts of one layer come from and what they become. */
+export interface GatedExperts {
+  readonly up: { readonly name: string; readonly shard: string };
+  readonly down: { readonly name: string; readonly shard: string };
+  /** What the experts' names begin with, up to the number. */
+  readonly from: string;
+  /** Names of gate, up and down projection within an expert. */
+  readonly words: readonly [gate: string, up: string, down: string];
+  readonly sizes: { readonly count: number; readonly hidden: number; readonly ffn: number };
+}
+
+/**
+ * Experts stacked along a new axis: gate and up joined along the rows [experts, 2 width, hidden],
+ * and the down projections [experts, hidden, width].
+ */
+export function gatedExperts({ up, down, from, words, sizes }: GatedExperts): readonly Parameter[] {
+  const { count, hidden, ffn } = sizes;
+  const [gateWord, upWord, downWord] = words;
+  return [
+    experts(up.name, [count, 2 * ffn, hidden], {
+      from: stacked(`${from}.#.*.weight`, count, [gateWord, upWord]),
+      shard: cut(up.shard, 1, [ffn, ffn]),
+    }),
+    experts(down.name, [count, hidden, ffn], {
+      from: stacked(`${from}.#.${downWord}.weight`, count),
+      shard: cut(down.shard, 2),
+    }),
   ];
 }

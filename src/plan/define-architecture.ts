@@ -28,6 +28,7 @@ export function defineArchitecture(definition: Definition): Architecture {
   const reader = (config: DerivedConfig) => new FieldReader(configClass.name, config.fields);
   return {
     modelTask: "chat",
+    classes: [],
     sourceFormats: PLAIN_FORMATS,
     schemeKinds: COMMON_KINDS,
     ...rest,

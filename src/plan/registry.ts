@@ -34,10 +34,10 @@ export function listArchitectures(): Promise<readonly Architecture[]> {
   return Promise.all(architectureKeys().map(architectureOf));
 }
 
-/** The error for a key that no file has. */
-export function unknownArchitecture(key: string): PlanError {
-  const guess = nearest(key, architectureKeys());
-  const suggestion = guess === undefined ? "" : `did you mean "${guess}"? `;
+/** The error for a key that no file has; `guess` is what it probably means. */
+export function unknownArchitecture(key: string, guess?: string): PlanError {
+  const meant = guess ?? nearest(key, architectureKeys());
+  const suggestion = meant === undefined ? "" : `did you mean "${meant}"? `;
   return new PlanError("E_UNKNOWN_ARCHITECTURE", `unknown model type "${key}"`, {
     hint: `${suggestion}name one with --model-type: ${architectureKeys().join(", ")}`,
   });

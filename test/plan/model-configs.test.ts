@@ -29,3 +29,21 @@ describe("the derived config", () => {
     expect(text(fields)).toBe(text(preset.get("model_config")));
   });
 });
+
+const chats = [...readGolden("chat-configs.json")].map(([name, chat]) => ({
+  name,
+  chat: chat as JsonObject,
+}));
+const objectOf = (value: Json | undefined): JsonObject => (isObject(value) ? value : new Map());
+
+describe("the config of mlc-chat-config.json", () => {
+  it.each(chats.filter(({ chat }) => chat.has("model_config")))(
+    "of $name equals upstream's",
+    async ({ chat }) => {
+      const architecture = await architectureOf(String(chat.get("model_type")));
+      const config = objectOf(chat.get("config"));
+      const { fields } = deriveForChatConfig(architecture, config, objectOf(chat.get("overrides")));
+      expect(text(fields)).toBe(text(chat.get("model_config")));
+    },
+  );
+});

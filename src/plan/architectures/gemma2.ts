@@ -17,7 +17,7 @@ export const gemma2Config: ConfigClass = {
     ...gemmaFields,
     number("attn_logit_softcapping", null),
     number("final_logit_softcapping", null),
-    integer("query_pre_attn_scalar", null),
+    number("query_pre_attn_scalar", null),
     integer("sliding_window", null),
   ],
   rules: [...gemmaRules, contextIsWindow],
@@ -25,6 +25,7 @@ export const gemma2Config: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "gemma2",
+  classes: ["Gemma2ForCausalLM"],
   config: gemma2Config,
   schemeKinds: ["no-quant", "group-quant"],
   constraints: [wholeHeads()],

@@ -62,6 +62,7 @@ export const llamaConfig: ConfigClass = { name: "LlamaConfig", fields: llamaFiel
 
 export const architecture: Architecture = defineArchitecture({
   key: "llama",
+  classes: ["LlamaForCausalLM"],
   config: llamaConfig,
   sourceFormats: [...PLAIN_FORMATS, "awq"],
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "awq", "per-tensor-quant"],

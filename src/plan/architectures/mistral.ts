@@ -71,6 +71,8 @@ export const mistralConfig: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "mistral",
+  classes: ["MistralForCausalLM"],
+  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: mistralConfig,
   constraints: [wholeHeads()],
   ignores: rotaryFrequencies,

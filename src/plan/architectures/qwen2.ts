@@ -37,6 +37,7 @@ export const qwen2Config: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "qwen2",
+  classes: ["Qwen2ForCausalLM"],
   config: qwen2Config,
   constraints: [activation()],
   ignores: rotaryFrequencies,

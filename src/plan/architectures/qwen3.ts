@@ -88,6 +88,7 @@ export function qwen3Table(fields: FieldReader): readonly Parameter[] {
 
 export const architecture: Architecture = defineArchitecture({
   key: "qwen3",
+  classes: ["Qwen3ForCausalLM"],
   config: qwen3Config,
   schemeKinds: blockScaleKinds,
   constraints: qwen3Constraints,
