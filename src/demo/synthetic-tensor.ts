@@ -46,11 +46,11 @@ export function syntheticBytes(tensor: SyntheticTensor, start: number, end: numb
   const hash = fnv1a(tensor.name);
   switch (tensor.dtype) {
     case "I32":
-      return asBytes(Uint32Array.from({ length: end - start }, (_, at) => word(start + at, hash)));
+      return asBytes(Uint32Array.from({ length: end - start }, (_, at) => mix(start + at, hash)));
     case "U8":
-      return Uint8Array.from({ length: end - start }, (_, at) => word(start + at, hash) & 255);
+      return Uint8Array.from({ length: end - start }, (_, at) => mix(start + at, hash) & 255);
     case "F8_E4M3":
-      return Uint8Array.from({ length: end - start }, (_, at) => withoutNan(word(start + at, hash) & 255));
+      return Uint8Array.from({ length: end - start }, (_, at) => withoutNan(mix(start + at, hash) & 255));
     case "F32":
       return floatBytes(tensor, { hash, start, end }, new Float32Array(end - start));
     case "F16":
@@ -94,35 +94,53 @@ type Filler = (
 
 const FILLERS: Readonly<Record<"F32" | "F16" | "BF16", Filler>> = {
   F32: (out, { hash, start, end }, { at, rowScale }) => {
+    const unit = 2 ** (rowScale - 27);
     for (let index = start; index < end; index++) {
-      const x = word(index, hash);
+      const x = mix(index, hash);
       const y = finalize(x ^ 0x85ebca6b);
-      const scale = x % 509 === 0 ? rowScale + 4 : rowScale;
-      out[at + index - start] = (bell(x) * 16384 + (y & 16383)) * 2 ** (scale - 27);
+      out[at + index - start] = (bell(x) * 16384 + (y & 16383)) * (x % 509 === 0 ? unit * 16 : unit);
     }
   },
   F16: (out, { hash, start, end }, { at, rowScale }) => {
+    const [usual, outlier] = [halfTable(rowScale), halfTable(rowScale + 4)];
     for (let index = start; index < end; index++) {
-      const x = word(index, hash);
+      const x = mix(index, hash);
       const y = finalize(x ^ 0x85ebca6b);
-      const scale = x % 509 === 0 ? rowScale + 4 : rowScale;
-      out[at + index - start] = halfBits(bell(x) * 4 + (y & 3), scale - 15);
+      const mantissa = bell(x) * 4 + (y & 3);
+      out[at + index - start] = (x % 509 === 0 ? outlier : usual)[mantissa + HALF_RANGE] ?? 0;
     }
   },
   BF16: (out, { hash, start, end }, { at, rowScale }) => {
+    const [usual, outlier] = [brainTable(rowScale), brainTable(rowScale + 4)];
     for (let index = start; index < end; index++) {
-      const x = word(index, hash);
-      const scale = x % 509 === 0 ? rowScale + 4 : rowScale;
-      const sum = bell(x);
-      const mantissa = sum > 255 ? sum & ~1 : sum < -255 ? -(-sum & ~1) : sum;
-      FLOAT_VIEW[0] = mantissa * 2 ** (scale - 13);
-      out[at + index - start] = (BITS_VIEW[0] ?? 0) >>> 16;
+      const x = mix(index, hash);
+      out[at + index - start] = (x % 509 === 0 ? outlier : usual)[bell(x) + BELL_RANGE] ?? 0;
     }
   },
 };
 
-const FLOAT_VIEW = new Float32Array(1);
-const BITS_VIEW = new Uint32Array(FLOAT_VIEW.buffer);
+/** Largest magnitude of {@link bell}. */
+const BELL_RANGE = 510;
+/** Largest magnitude of a float16 mantissa: four times the bell's, and two more bits. */
+const HALF_RANGE = 4 * BELL_RANGE + 3;
+
+/** Bits of every mantissa from -`range` to `range` at one scale; there are nine scales, so they are kept. */
+function bitsTable(range: number, bitsOf: (mantissa: number, scale: number) => number) {
+  const tables = new Map<number, Uint16Array>();
+  return (scale: number): Uint16Array => {
+    const known = tables.get(scale);
+    if (known) return known;
+    const table = Uint16Array.from({ length: 2 * range + 1 }, (_, at) => bitsOf(at - range, scale));
+    tables.set(scale, table);
+    return table;
+  };
+}
+
+const halfTable = bitsTable(HALF_RANGE, (mantissa, scale) => halfBits(mantissa, scale - 15));
+const brainTable = bitsTable(BELL_RANGE, (sum, scale) => {
+  const mantissa = sum > 255 ? sum & ~1 : sum < -255 ? -(-sum & ~1) : sum;
+  return (new Uint32Array(new Float32Array([mantissa * 2 ** (scale - 13)]).buffer)[0] ?? 0) >>> 16;
+});
 
 /** float16 bits of `mantissa` · 2^`exponent`, which must be exact: |mantissa| < 2^11 and exponent >= -24. */
 function halfBits(mantissa: number, exponent: number): number {
@@ -140,11 +158,7 @@ function bell(x: number): number {
   return (x & 255) + ((x >>> 8) & 255) + ((x >>> 16) & 255) + (x >>> 24) - 510;
 }
 
-/** The word of flat index `index` in the tensor whose name hashes to `hash`. */
-function word(index: number, hash: number): number {
-  return mix(index, hash);
-}
-
+/** The word of flat index `index` in the tensor whose name hashes to `offset`. */
 function mix(index: number, offset: number): number {
   return finalize(Math.imul(index, GOLDEN_RATIO) + offset);
 }
