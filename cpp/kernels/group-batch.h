@@ -42,12 +42,15 @@ struct Batch {
   bool wants_words;
   uint8_t* out;  // where the words of the first group go: below, or where they belong
   size_t out_step;
-  const uint8_t* src[kBatch];
+  const uint8_t* src;  // of the first group; the others follow in steps
+  size_t src_step;
   alignas(64) uint8_t magnitudes[kBatch * 4];  // the largest |w| in the source's bits
   alignas(64) float divisors[kBatch];
   alignas(64) float reciprocals[kBatch];
   alignas(64) uint8_t scales[kBatch * 4];  // in the model's bits
   alignas(64) uint32_t words[kBatch][4];
+
+  const uint8_t* group(size_t i) const { return src + i * src_step; }
 };
 
 template <DType From, DType Model, int Bits>
@@ -70,7 +73,7 @@ inline uint32_t read_bits(const uint8_t* at, size_t width) {
 template <class S>
 void quantize_by_reference(Batch& batch, size_t i) {
   GroupQuantizeArgs args = {};
-  args.src = batch.src[i];
+  args.src = batch.group(i);
   args.rows = 1;
   args.cols = batch.elements;
   args.words = batch.out + i * batch.out_step;
@@ -103,7 +106,8 @@ void redo_rare(Batch& batch) {
     if (magnitude > infinity_of(S::kFrom)) {
       quantize_by_reference<S>(batch, i);
     } else if (is_rare<S>(magnitude)) {
-      Isa::template by_division<S>(batch.src[i], batch.divisors[i], batch.out + i * batch.out_step);
+      Isa::template by_division<S>(batch.group(i), batch.divisors[i],
+                                   batch.out + i * batch.out_step);
     }
   }
 }
@@ -115,7 +119,8 @@ void quantize_words(Batch& batch, bool rare) {
     Isa::template by_thresholds<S>(batch);
   } else {
     for (size_t i = 0; i < batch.count; ++i) {
-      Isa::template by_division<S>(batch.src[i], batch.divisors[i], batch.out + i * batch.out_step);
+      Isa::template by_division<S>(batch.group(i), batch.divisors[i],
+                                   batch.out + i * batch.out_step);
     }
   }
   if (rare) redo_rare<Isa, S>(batch);
@@ -125,18 +130,20 @@ void quantize_words(Batch& batch, bool rare) {
 template <class Isa, class S>
 void quantize_batch(Batch& batch) {
   const size_t count = batch.count;
-  bool rare = false;
-  bool nan = false;
-  for (size_t i = 0; i < count; ++i) {
-    const uint32_t magnitude = Isa::template max_magnitude<S>(batch.src[i]);
+  const size_t step = batch.src_step;
+  const uint8_t* src = batch.src;
+  uint32_t least = ~0u;
+  uint32_t most = 0;
+  for (size_t i = 0; i < count; ++i, src += step) {
+    const uint32_t magnitude = Isa::template max_magnitude<S>(src);
     std::memcpy(batch.magnitudes + i * S::kSource, &magnitude, S::kSource);
-    rare |= is_rare<S>(magnitude);
-    nan |= magnitude > infinity_of(S::kFrom);
+    least = magnitude < least ? magnitude : least;
+    most = magnitude > most ? magnitude : most;
   }
   Isa::template find_scales<S>(batch);
   if (batch.wants_words) {
-    quantize_words<Isa, S>(batch, rare);
-  } else if (nan) {
+    quantize_words<Isa, S>(batch, is_rare<S>(least) || is_rare<S>(most));
+  } else if (most > infinity_of(S::kFrom)) {
     redo_rare<Isa, S>(batch);
   }
 }
@@ -147,9 +154,10 @@ void quantize_short_batch(Batch& batch) {
   alignas(32) uint8_t padded[kRows][S::kGroup * S::kSource];
   for (size_t i = 0; i < batch.count; ++i) {
     std::memset(padded[i], 0, sizeof padded[i]);
-    std::memcpy(padded[i], batch.src[i], batch.elements * S::kSource);
-    batch.src[i] = padded[i];
+    std::memcpy(padded[i], batch.group(i), batch.elements * S::kSource);
   }
+  batch.src = padded[0];
+  batch.src_step = sizeof padded[0];
   quantize_batch<Isa, S>(batch);
   constexpr size_t kPerWord = 32 / S::kBits;
   for (size_t w = 0; w < 4; ++w) {
@@ -212,7 +220,6 @@ void run_batch(const GroupQuantizeArgs& args, const Place& place) {
   const Step steps = {place.down ? args.word_row_stride : 4 * args.word_stride,
                       place.down ? args.scale_row_stride : args.scale_stride};
   const uint8_t* src = args.src + place.row * args.src_row_stride + first * S::kSource;
-  const size_t step = place.down ? args.src_row_stride : S::kGroup * S::kSource;
 
   Batch batch;
   std::memset(batch.magnitudes, 0, sizeof batch.magnitudes);
@@ -220,7 +227,8 @@ void run_batch(const GroupQuantizeArgs& args, const Place& place) {
   batch.elements = left < S::kGroup ? left : S::kGroup;
   batch.unrounded = args.divide_by_unrounded_scale;
   batch.wants_words = words != nullptr;
-  for (size_t i = 0; i < place.count; ++i) batch.src[i] = src + i * step;
+  batch.src = src;
+  batch.src_step = place.down ? args.src_row_stride : S::kGroup * S::kSource;
   const bool in_place = words != nullptr && args.word_stride == 4 && batch.elements == S::kGroup;
   batch.out = in_place ? words : reinterpret_cast<uint8_t*>(batch.words);
   batch.out_step = in_place ? steps.words : sizeof batch.words[0];

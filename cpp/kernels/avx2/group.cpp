@@ -178,10 +178,12 @@ void quantize_by_thresholds(const Batch& batch) {
   const size_t count = batch.count;
   uint8_t* out = batch.out;
   const size_t out_step = batch.out_step;
-  for (size_t group = 0; group < count; ++group, out += out_step) {
+  const uint8_t* src = batch.src;
+  const size_t src_step = batch.src_step;
+  for (size_t group = 0; group < count; ++group, src += src_step, out += out_step) {
     const __m256 r = _mm256_broadcast_ss(batch.reciprocals + group);
     __m256 w[kVectors<S>];
-    load_for_thresholds<S>(batch.src[group], w);
+    load_for_thresholds<S>(src, w);
     __m256i values[kVectors<S>];
     for (size_t i = 0; i < kVectors<S>; ++i) {
       const __m256 a = _mm256_mul_ps(w[i], r);

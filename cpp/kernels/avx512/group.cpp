@@ -173,8 +173,10 @@ struct Avx512 {
     const size_t count = batch.count;
     const size_t out_step = batch.out_step;
     uint8_t* out = batch.out;
-    for (size_t i = 0; i < count; ++i, out += out_step) {
-      store128(out, quantize_by_thresholds<S>(decide, batch.src[i], batch.reciprocals[i]));
+    const uint8_t* src = batch.src;
+    const size_t src_step = batch.src_step;
+    for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
+      store128(out, quantize_by_thresholds<S>(decide, src, batch.reciprocals[i]));
     }
   }
 
