@@ -38,9 +38,9 @@ export async function planConversion(request: ConversionRequest): Promise<Planne
   const scheme = schemeOf(request.quantization);
   const sourceFormat = request.sourceFormat ?? (scheme.kind === "awq" ? "awq" : "auto");
   const model = await openModel({ ...request, sourceFormat });
-  const { key, notices } = detectArchitecture(model.config, request.modelType);
+  const { key, notices } = await detectArchitecture(model.config, request.modelType);
   const architecture = await architectureOf(key);
-  const plan = createPlan({
+  const plan = await createPlan({
     architecture,
     config: model.config,
     checkpoint: model.checkpoint,

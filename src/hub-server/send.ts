@@ -60,6 +60,7 @@ interface Body {
 async function sendBody(response: ServerResponse, file: HubFile, body: Body): Promise<void> {
   const { fault, pace, sent } = body.sending;
   const limit = limitOf(fault, body.end - body.start);
+  response.flushHeaders();
   for (let at = body.start; at < body.start + limit; ) {
     const step = fault?.kind === "drip" ? Math.ceil(fault.bytesPerSecond / 4) : STEP;
     const chunk = await readContent(file.content, at, Math.min(step, body.start + limit - at));

@@ -4,6 +4,7 @@ import type { JsonObject } from "../core/json.ts";
 import type { Checkpoint, TensorInfo } from "../core/tensor-info.ts";
 import type { Architecture, DerivedConfig } from "./architecture.ts";
 import { emissionOrder, metadataOf } from "./emission.ts";
+import { explainMissing } from "./missing-tensors.ts";
 import type { Expression, Parameter } from "./parameter.ts";
 import { type BoundParameter, piecesOf } from "./pieces.ts";
 import type { OutputTensor, Plan } from "./plan.ts";
@@ -18,6 +19,7 @@ import {
   shapeProblem,
   unusedNames,
 } from "./source-checks.ts";
+import { requireScheme, sourceParameters } from "./source-parameters.ts";
 import { sourceNames } from "./table.ts";
 import { evaluate, ShapeProblem } from "./value.ts";
 
@@ -43,16 +45,23 @@ interface Mapped {
  *
  * @throws {PlanError} for every naming, shape, dtype and support problem, all of one kind together
  */
-export function createPlan(input: PlanInput): Plan {
+export async function createPlan(input: PlanInput): Promise<Plan> {
   const { architecture, checkpoint, scheme } = input;
   const workers = input.preshard ?? 1;
-  refuseUnsupported(architecture, scheme);
+  requireScheme(architecture, scheme);
   const derived = withWorkers(architecture.derive(input.config), workers);
   refuseForeignQuantization(input.config, scheme, derived.fields.has("weight_block_size"));
-  const parameters = architecture.parameters(derived);
+  const { format, tensors: stored } = checkpoint;
+  const { parameters, notices } = sourceParameters({
+    architecture,
+    derived,
+    scheme,
+    format,
+    tensors: stored,
+  });
   checkPresharding(parameters, scheme, workers);
   const mapped = parameters.map((parameter) => ({ parameter, sources: sourceNames(parameter.value) }));
-  refuseMissing(mapped, checkpoint);
+  await refuseMissing(mapped, input, derived);
   const bound = bindAll(mapped, input, workers);
   const emitted = emissionOrder(bound, checkpoint);
   const options = { ftArch: input.ftArch ?? 80 };
@@ -63,7 +72,7 @@ export function createPlan(input: PlanInput): Plan {
   const declaredUnused = new Set(architecture.unused(derived));
   const used = new Set(mapped.flatMap(({ sources }) => sources));
   const unused = unusedNames(checkpoint, used, declaredUnused);
-  refuseUnusedScales(unused);
+  refuseUnusedScales(unused, scheme);
   return {
     architecture: architecture.key,
     scheme,
@@ -72,17 +81,13 @@ export function createPlan(input: PlanInput): Plan {
     tensors,
     metadata: metadataOf({ tensors, emitted, checkpoint, declaredUnused }),
     unused,
-    notices: [...checkpoint.notices, ...derived.notices],
+    notices: [
+      ...checkpoint.notices,
+      ...derived.notices,
+      ...notices,
+      ...shardingNotices(architecture, workers),
+    ],
   };
-}
-
-function refuseUnsupported(architecture: Architecture, scheme: Scheme): void {
-  if (architecture.schemeKinds.includes(scheme.kind)) return;
-  throw new PlanError(
-    "E_UNSUPPORTED_QUANTIZATION",
-    `${architecture.key} cannot be converted to ${scheme.name}: it supports ${architecture.schemeKinds.join(", ")}`,
-    { hint: "run `mlc-convert models` to see every combination" },
-  );
 }
 
 function withWorkers(derived: DerivedConfig, workers: number): DerivedConfig {
@@ -90,18 +95,26 @@ function withWorkers(derived: DerivedConfig, workers: number): DerivedConfig {
   return { ...derived, fields: new Map([...derived.fields, ["tensor_parallel_shards", workers]]) };
 }
 
-function refuseMissing(mapped: readonly Mapped[], checkpoint: Checkpoint): void {
+async function refuseMissing(
+  mapped: readonly Mapped[],
+  input: PlanInput,
+  derived: DerivedConfig,
+): Promise<void> {
+  const { architecture, checkpoint, config } = input;
   const missing = missingSources(mapped, checkpoint);
   if (missing.length === 0) return;
+  const names = new Set(checkpoint.tensors.keys());
+  const needed = [...new Set(mapped.flatMap(({ sources }) => sources))];
+  const guess = await explainMissing({ key: architecture.key, config, derived, needed, names });
   throw new PlanError(
     "E_MISSING_TENSORS",
     `the checkpoint lacks ${missing.length} tensor${missing.length === 1 ? "" : "s"}:\n${listProblems(missing)}`,
-    {
-      hint: missing.includes("lm_head.weight")
-        ? 'if the output layer is tied to the embedding, config.json must say "tie_word_embeddings": true'
-        : "check that the download is complete and that --model-type fits the checkpoint",
-    },
+    { hint: guess ?? "check that the download is complete and that --model-type fits the checkpoint" },
   );
+}
+
+function shardingNotices({ shardingNotice }: Architecture, workers: number): readonly string[] {
+  return workers > 1 && shardingNotice !== undefined ? [shardingNotice] : [];
 }
 
 function bindAll(mapped: readonly Mapped[], input: PlanInput, workers: number): readonly BoundParameter[] {

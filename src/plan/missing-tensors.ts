@@ -69,7 +69,7 @@ function tiedHead({ needed, names, derived }: MissingInput): string | undefined 
 
 /** Names with something before them that the table does not expect, or without something that it does. */
 function otherPrefix({ needed, names }: MissingInput): string | undefined {
-  const missing = needed.find((name) => !names.has(name) && name.includes(".layers.0."));
+  const missing = needed.find((name) => !names.has(name) && /(^|\.)(layers|h|blocks|layer)\.0\./.test(name));
   if (missing === undefined) return undefined;
   for (const name of names) {
     if (name.endsWith(`.${missing}`)) {

@@ -1,5 +1,6 @@
 import { PlanError } from "../core/errors.ts";
 import { product } from "./gather.ts";
+import { isFinalLayer, isGate, moduleOf } from "./node-rules.ts";
 import type { Parameter } from "./parameter.ts";
 import type { Encoding, OutputTensor } from "./plan.ts";
 import type { GroupScheme, PerTensorScheme, Scheme } from "./scheme.ts";
@@ -17,16 +18,7 @@ export interface PieceOptions {
   readonly ftArch: number;
 }
 
-const FINAL_LAYERS: ReadonlySet<string> = new Set(["head", "lm_head", "lm_head.linear", "embed_out"]);
-const GATE_ROWS = 256;
 const FT_GROUP = 32;
-
-const moduleOf = (parameter: Parameter): string => parameter.name.replace(/\.weight$/, "");
-const isFinal = (parameter: Parameter): boolean => FINAL_LAYERS.has(moduleOf(parameter));
-const isGate = (parameter: Parameter): boolean => {
-  const [rows] = parameter.shape;
-  return moduleOf(parameter).endsWith("gate") && typeof rows === "number" && rows <= GATE_ROWS;
-};
 
 /**
  * What a scheme makes of one parameter, in output order (architectures.md §2.0.1).
@@ -57,12 +49,12 @@ function quantizedByGroups(parameter: Parameter, scheme: GroupScheme): boolean {
   if (parameter.kind === "embedding") return scheme.quantizeEmbedding;
   if (parameter.kind === "experts") return true;
   if (parameter.kind !== "linear" || isGate(parameter)) return false;
-  return scheme.quantizeFinalFc || !isFinal(parameter);
+  return scheme.quantizeFinalFc || !isFinalLayer(parameter);
 }
 
 function quantizedPerTensor(parameter: Parameter): boolean {
   if (parameter.kind === "experts") return true;
-  return parameter.kind === "linear" && !isFinal(parameter) && !isGate(parameter);
+  return parameter.kind === "linear" && !isFinalLayer(parameter) && !isGate(parameter);
 }
 
 interface PieceSpec {
@@ -161,7 +153,8 @@ function ftPieces(bound: BoundParameter, scheme: Scheme, options: PieceOptions):
   if (parameter.kind === "embedding") return groupPieces(bound, fallback);
   if (parameter.kind !== "linear") return [plainPiece(bound, scheme)];
   const [rows, cols] = value.shape as [number, number];
-  if (isFinal(parameter) || parameter.float32Output || rows % 8 !== 0) return groupPieces(bound, fallback);
+  if (isFinalLayer(parameter) || parameter.float32Output || rows % 8 !== 0)
+    return groupPieces(bound, fallback);
   if (isGate(parameter)) return [plainPiece(bound, scheme)];
   if (options.ftArch >= 75 && (rows % 64 !== 0 || cols % 64 !== 0)) {
     throw new PlanError(

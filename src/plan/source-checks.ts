@@ -58,12 +58,16 @@ export function dtypeProblem(
 const COMPANION =
   /(^|[._])(weight_scale|weight_scale_inv|input_scale|activation_scale|SCB|qzeros|g_idx|absmax)$/;
 
+/** Weights in fp8 blocks are whole without the scales of activations, which the dynamic scheme computes. */
+const isOptional = (name: string, scheme: Scheme): boolean =>
+  scheme.kind === "block-scale-quant" && name.endsWith("activation_scale");
+
 /**
  * Refuses coded weights whose scales would be left aside: the numbers would mean nothing (errors.md C9).
  * @throws {PlanError} `E_UNUSED_SCALES`
  */
-export function refuseUnusedScales(unused: readonly string[]): void {
-  const scales = unused.filter((name) => COMPANION.test(name));
+export function refuseUnusedScales(unused: readonly string[], scheme: Scheme): void {
+  const scales = unused.filter((name) => COMPANION.test(name) && !isOptional(name, scheme));
   if (scales.length === 0) return;
   throw new PlanError(
     "E_UNUSED_SCALES",

@@ -1,10 +1,9 @@
 // Group quantization, eight elements at a time.
 //
-// Groups are taken in batches: sixteen neighbours of a row, or (transposed output) the same group
-// of sixteen rows, so that sixteen results make whole cache lines of the output. A batch first
-// finds every maximum, then all scales at once, then quantizes group by group, on one of four
-// paths:
-//   zero       nothing but zeros
+// Groups are taken in batches: neighbours of a row, or (transposed output) the same group of
+// sixteen rows, so that sixteen results make whole cache lines of the output. A batch first finds
+// every maximum, then all scales at once (a division takes long, but several at once take no
+// longer), then quantizes its groups:
 //   threshold  an f16 model and ordinary numbers: see thresholds.h, no division and no rounding
 //   division   the definition, with true divisions
 //   reference  a NaN is among the elements
@@ -15,12 +14,17 @@
 namespace mlc {
 namespace {
 
-constexpr size_t kBatch = 16;
+constexpr size_t kBatch = 64;  // groups of one row
+constexpr size_t kRows = 16;   // rows of one group
 
 // What one batch works on. Arrays are filled to `count`, and beyond with harmless values.
 struct Batch {
   size_t count;
   size_t elements;  // that exist, of each group
+  bool unrounded;   // GroupQuantizeArgs::divide_by_unrounded_scale
+  bool wants_words;
+  uint8_t* out;  // where the words of the first group go: below, or where they belong
+  size_t out_step;
   const uint8_t* src[kBatch];
   alignas(32) uint8_t magnitudes[kBatch * 4];  // the largest |w| in the source's bits
   alignas(32) float divisors[kBatch];
@@ -78,8 +82,10 @@ uint32_t max_magnitude(const uint8_t* src) {
 }
 
 template <class S>
-void find_scales(Batch& batch, bool unrounded) {
-  for (size_t i = 0; i < batch.count; i += 8) {
+void find_scales(Batch& batch) {
+  const bool unrounded = batch.unrounded;
+  const size_t count = batch.count;
+  for (size_t i = 0; i < count; i += 8) {
     const __m256 source = load8<S::kFrom>(batch.magnitudes + i * S::kSource);
     const __m256 max = round8<S::kModel>(source);
     const __m256 exact = _mm256_div_ps(max, _mm256_set1_ps(S::kMaxInt));
@@ -141,6 +147,19 @@ __m128i pack_words3(const __m256i* v) {
   return _mm_hadd_epi32(first, second);
 }
 
+// Word w from v[0] (values 0 2 4 ... 14), v[1] (1 3 ... 15), v[2] (16 18 ... 30), v[3] (17 19 ...
+// 31).
+__m128i pack_pairs4(const __m256i* v) {
+  const __m256i low = _mm256_or_si256(v[0], _mm256_slli_epi32(v[1], 4));
+  const __m256i high = _mm256_or_si256(v[2], _mm256_slli_epi32(v[3], 4));
+  const __m256i bytes = _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xAA);
+  const __m256i gather =
+      _mm256_setr_epi8(0, 4, 8, 12, 2, 6, 10, 14, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, 2, 6,
+                       10, 14, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i halves = _mm256_shuffle_epi8(bytes, gather);
+  return _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
+
 template <class S>
 __m128i pack(const __m256i* v) {
   return S::kBits == 4 ? pack_words4(v) : pack_words3(v);
@@ -167,97 +186,147 @@ __m128i quantize_by_division(const uint8_t* src, float scale) {
   return pack<S>(values);
 }
 
-// The weight as the threshold path may see it: within its range, the rounding of a bf16 to f16
-// changes only numbers so small that they quantize to max_int either way.
+// A group's weights as the threshold path may see them: within its range, the rounding of a bf16 to
+// f16 changes only numbers so small that they quantize to max_int either way. bf16 and 4 bits: even
+// and odd neighbours apart, for pack_pairs4.
 template <class S>
-__m256 load_for_thresholds(const uint8_t* at) {
-  const __m256 w = load8<S::kFrom>(at);
-  return S::kFrom == DType::kF32 ? round8<DType::kF16>(w) : w;
-}
+constexpr bool kPaired = S::kFrom == DType::kBf16&& S::kBits == 4;
 
 template <class S>
-__m128i quantize_by_thresholds(const uint8_t* src, float reciprocal) {
+void load_for_thresholds(const uint8_t* src, __m256* w) {
+  if (kPaired<S>) {
+    const __m256i odd = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
+    for (size_t i = 0; i < 4; i += 2) {
+      const __m256i both = load256(src + i * 16);
+      w[i] = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+      w[i + 1] = _mm256_castsi256_ps(_mm256_and_si256(both, odd));
+    }
+    return;
+  }
+  for (size_t i = 0; i < S::kVectors; ++i) {
+    w[i] = load8<S::kFrom>(src + i * 8 * S::kSource);
+    if (S::kFrom == DType::kF32) w[i] = round8<DType::kF16>(w[i]);
+  }
+}
+
+// All groups of a batch; right for those whose maximum is ordinary.
+template <class S>
+void quantize_by_thresholds(const Batch& batch) {
   using Steps = Thresholds<S::kBits>;
-  const __m256 r = _mm256_set1_ps(reciprocal);
   const __m256i table =
       _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(Steps::kBytes)));
   const __m256 shift = _mm256_set1_ps(Steps::kShift);
   const __m256 magic = _mm256_set1_ps(kMagic);
   const __m256 unmagic = _mm256_set1_ps(kMagic + kThresholdBase + S::kMaxInt);
   const __m256i base = _mm256_set1_epi32(static_cast<int>(Steps::kBaseBits));
-  __m256i values[S::kVectors];
-  for (size_t i = 0; i < S::kVectors; ++i) {
-    const __m256 a = _mm256_mul_ps(load_for_thresholds<S>(src + i * 8 * S::kSource), r);
-    const __m256 z = _mm256_add_ps(_mm256_add_ps(a, shift), magic);  // low bits: k
-    const __m256i k = _mm256_castps_si256(z);
-    const __m256i fraction = _mm256_add_epi32(_mm256_shuffle_epi8(table, k), base);
-    const __m256 threshold =
-        _mm256_add_ps(_mm256_sub_ps(z, unmagic), _mm256_castsi256_ps(fraction));
-    const __m256 above = _mm256_cmp_ps(a, threshold, _CMP_GT_OQ);
-    values[i] = _mm256_sub_epi32(k, _mm256_castps_si256(above));
+  const size_t count = batch.count;
+  uint8_t* out = batch.out;
+  const size_t out_step = batch.out_step;
+  for (size_t group = 0; group < count; ++group, out += out_step) {
+    const __m256 r = _mm256_broadcast_ss(batch.reciprocals + group);
+    __m256 w[S::kVectors];
+    load_for_thresholds<S>(batch.src[group], w);
+    __m256i values[S::kVectors];
+    for (size_t i = 0; i < S::kVectors; ++i) {
+      const __m256 a = _mm256_mul_ps(w[i], r);
+      const __m256 z = _mm256_add_ps(_mm256_add_ps(a, shift), magic);  // low bits: k
+      const __m256i k = _mm256_castps_si256(z);
+      const __m256i fraction = _mm256_add_epi32(_mm256_shuffle_epi8(table, k), base);
+      const __m256 threshold =
+          _mm256_add_ps(_mm256_sub_ps(z, unmagic), _mm256_castsi256_ps(fraction));
+      const __m256 above = _mm256_cmp_ps(a, threshold, _CMP_GT_OQ);
+      values[i] = _mm256_sub_epi32(k, _mm256_castps_si256(above));
+    }
+    store128(out, kPaired<S> ? pack_pairs4(values) : pack<S>(values));
   }
-  return pack<S>(values);
 }
 
 template <class S>
-void quantize_by_reference(Batch& batch, size_t i, bool unrounded) {
+void quantize_by_reference(Batch& batch, size_t i) {
   GroupQuantizeArgs args = {};
   args.src = batch.src[i];
   args.rows = 1;
   args.cols = batch.elements;
-  args.words = reinterpret_cast<uint8_t*>(batch.words[i]);
+  args.words = batch.out + i * batch.out_step;
   args.word_stride = 4;
   args.scales = batch.scales + i * S::kScale;
   args.from = S::kFrom;
   args.model = S::kModel;
   args.bits = S::kBits;
   args.group = S::kGroup;
-  args.divide_by_unrounded_scale = unrounded;
+  args.divide_by_unrounded_scale = batch.unrounded;
   kReferenceGroup.quantize(&args);
 }
 
-template <class S>
-__m128i quantize_group(const Batch& batch, size_t i, uint32_t magnitude) {
-  if (magnitude == 0) return _mm_setzero_si128();
-  if (S::kModel == DType::kF16 && magnitude - lowest_ordinary(S::kFrom) <=
-                                      highest_ordinary(S::kFrom) - lowest_ordinary(S::kFrom)) {
-    return quantize_by_thresholds<S>(batch.src[i], batch.reciprocals[i]);
-  }
-  return quantize_by_division<S>(batch.src[i], batch.divisors[i]);
+constexpr uint32_t infinity_of(DType dtype) {
+  return dtype == DType::kF32 ? 0x7F800000 : dtype == DType::kF16 ? 0x7C00 : 0x7F80;
 }
 
-// Words and scales of a batch; whole groups. A group that holds a NaN is left to the reference.
+// Whether the path that a scheme usually takes is wrong for a group with this maximum.
 template <class S>
-void quantize_batch(Batch& batch, const GroupQuantizeArgs& args) {
-  for (size_t i = 0; i < batch.count; ++i) {
-    const uint32_t magnitude = max_magnitude<S>(batch.src[i]);
-    std::memcpy(batch.magnitudes + i * S::kSource, &magnitude, S::kSource);
-  }
-  find_scales<S>(batch, args.divide_by_unrounded_scale);
-  const uint32_t infinity = S::kFrom == DType::kF32   ? 0x7F800000
-                            : S::kFrom == DType::kF16 ? 0x7C00
-                                                      : 0x7F80;
+bool is_rare(uint32_t magnitude) {
+  if (S::kModel != DType::kF16) return magnitude > infinity_of(S::kFrom);
+  constexpr uint32_t kLowest = lowest_ordinary(S::kFrom);
+  return magnitude - kLowest > highest_ordinary(S::kFrom) - kLowest;
+}
+
+template <class S>
+void redo_rare(Batch& batch) {
   for (size_t i = 0; i < batch.count; ++i) {
     const uint32_t magnitude = read_bits(batch.magnitudes + i * S::kSource, S::kSource);
-    if (magnitude > infinity) {
-      quantize_by_reference<S>(batch, i, args.divide_by_unrounded_scale);
-    } else if (args.words != nullptr) {
-      _mm_store_si128(reinterpret_cast<__m128i*>(batch.words[i]),
-                      quantize_group<S>(batch, i, magnitude));
+    if (magnitude > infinity_of(S::kFrom)) {
+      quantize_by_reference<S>(batch, i);
+    } else if (is_rare<S>(magnitude)) {
+      store128(batch.out + i * batch.out_step,
+               quantize_by_division<S>(batch.src[i], batch.divisors[i]));
     }
+  }
+}
+
+// Words and scales of a batch of whole groups.
+template <class S>
+void quantize_words(Batch& batch, bool rare) {
+  if (S::kModel == DType::kF16) {
+    quantize_by_thresholds<S>(batch);
+  } else {
+    for (size_t i = 0; i < batch.count; ++i) {
+      store128(batch.out + i * batch.out_step,
+               quantize_by_division<S>(batch.src[i], batch.divisors[i]));
+    }
+  }
+  if (rare) redo_rare<S>(batch);
+}
+
+// Words (if wanted) and scales of a batch of whole groups.
+template <class S>
+void quantize_batch(Batch& batch) {
+  const size_t count = batch.count;
+  bool rare = false;
+  bool nan = false;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t magnitude = max_magnitude<S>(batch.src[i]);
+    std::memcpy(batch.magnitudes + i * S::kSource, &magnitude, S::kSource);
+    rare |= is_rare<S>(magnitude);
+    nan |= magnitude > infinity_of(S::kFrom);
+  }
+  find_scales<S>(batch);
+  if (batch.wants_words) {
+    quantize_words<S>(batch, rare);
+  } else if (nan) {
+    redo_rare<S>(batch);
   }
 }
 
 // Short groups: filled up with zeros, which change no maximum; their values are cleared afterwards.
 template <class S>
-void quantize_short_batch(Batch& batch, const GroupQuantizeArgs& args) {
-  alignas(32) uint8_t padded[kBatch][S::kGroup * S::kSource];
-  std::memset(padded, 0, sizeof padded);
+void quantize_short_batch(Batch& batch) {
+  alignas(32) uint8_t padded[kRows][S::kGroup * S::kSource];
   for (size_t i = 0; i < batch.count; ++i) {
+    std::memset(padded[i], 0, sizeof padded[i]);
     std::memcpy(padded[i], batch.src[i], batch.elements * S::kSource);
     batch.src[i] = padded[i];
   }
-  quantize_batch<S>(batch, args);
+  quantize_batch<S>(batch);
   constexpr size_t kPerWord = 32 / S::kBits;
   for (size_t w = 0; w < 4; ++w) {
     const size_t before = w * kPerWord;
@@ -272,7 +341,7 @@ void quantize_short_batch(Batch& batch, const GroupQuantizeArgs& args) {
 
 // Sixteen groups of neighbouring rows: each of the four words makes 64 neighbouring bytes.
 void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {
-  for (size_t i = 0; i < kBatch; i += 4) {
+  for (size_t i = 0; i < kRows; i += 4) {
     const __m128i* rows = reinterpret_cast<const __m128i*>(batch.words[i]);
     const __m128i low01 = _mm_unpacklo_epi32(_mm_load_si128(rows), _mm_load_si128(rows + 1));
     const __m128i low23 = _mm_unpacklo_epi32(_mm_load_si128(rows + 2), _mm_load_si128(rows + 3));
@@ -294,13 +363,11 @@ struct Step {
 template <class S>
 void store_batch(const Batch& batch, const GroupQuantizeArgs& args, Step step, uint8_t* words,
                  uint8_t* scales) {
-  if (words != nullptr && step.words == 4 && batch.count == kBatch) {
+  if (words == nullptr || words == batch.out) {
+    // Not wanted, or already there.
+  } else if (step.words == 4 && batch.count == kRows) {
     store_transposed(batch, words, args.word_stride);
-  } else if (words != nullptr && args.word_stride == 4) {
-    for (size_t i = 0; i < batch.count; ++i) {
-      std::memcpy(words + i * step.words, batch.words[i], 16);
-    }
-  } else if (words != nullptr) {
+  } else {
     for (size_t i = 0; i < batch.count; ++i) {
       for (size_t w = 0; w < 4; ++w) {
         std::memcpy(words + i * step.words + w * args.word_stride, &batch.words[i][w], 4);
@@ -326,28 +393,34 @@ struct Place {
 
 template <class S>
 void run_batch(const GroupQuantizeArgs& args, const Place& place) {
-  Batch batch;
-  std::memset(batch.magnitudes, 0, sizeof batch.magnitudes);
   const size_t first = place.group * S::kGroup;
   const size_t left = args.cols - first;
-  batch.count = place.count;
-  batch.elements = left < S::kGroup ? left : S::kGroup;
-  const uint8_t* src = args.src + place.row * args.src_row_stride + first * S::kSource;
-  const size_t step = place.down ? args.src_row_stride : S::kGroup * S::kSource;
-  for (size_t i = 0; i < place.count; ++i) batch.src[i] = src + i * step;
-  if (batch.elements == S::kGroup) {
-    quantize_batch<S>(batch, args);
-  } else {
-    quantize_short_batch<S>(batch, args);
-  }
-  const Step steps = {place.down ? args.word_row_stride : 4 * args.word_stride,
-                      place.down ? args.scale_row_stride : args.scale_stride};
   uint8_t* words = args.words == nullptr ? nullptr
                                          : args.words + place.row * args.word_row_stride +
                                                place.group * 4 * args.word_stride;
   uint8_t* scales = args.scales == nullptr ? nullptr
                                            : args.scales + place.row * args.scale_row_stride +
                                                  place.group * args.scale_stride;
+  const Step steps = {place.down ? args.word_row_stride : 4 * args.word_stride,
+                      place.down ? args.scale_row_stride : args.scale_stride};
+  const uint8_t* src = args.src + place.row * args.src_row_stride + first * S::kSource;
+  const size_t step = place.down ? args.src_row_stride : S::kGroup * S::kSource;
+
+  Batch batch;
+  std::memset(batch.magnitudes, 0, sizeof batch.magnitudes);
+  batch.count = place.count;
+  batch.elements = left < S::kGroup ? left : S::kGroup;
+  batch.unrounded = args.divide_by_unrounded_scale;
+  batch.wants_words = words != nullptr;
+  for (size_t i = 0; i < place.count; ++i) batch.src[i] = src + i * step;
+  const bool in_place = words != nullptr && args.word_stride == 4 && batch.elements == S::kGroup;
+  batch.out = in_place ? words : reinterpret_cast<uint8_t*>(batch.words);
+  batch.out_step = in_place ? steps.words : sizeof batch.words[0];
+  if (batch.elements == S::kGroup) {
+    quantize_batch<S>(batch);
+  } else {
+    quantize_short_batch<S>(batch);
+  }
   store_batch<S>(batch, args, steps, words, scales);
 }
 
@@ -359,9 +432,9 @@ void run(const GroupQuantizeArgs& args) {
   const size_t groups = (args.cols + S::kGroup - 1) / S::kGroup;
   const bool down = args.word_row_stride == 4 && args.words != nullptr;
   if (down) {
-    for (size_t row = 0; row < args.rows; row += kBatch) {
+    for (size_t row = 0; row < args.rows; row += kRows) {
       for (size_t group = 0; group < groups; ++group) {
-        run_batch<S>(args, {row, group, at_most(args.rows - row, kBatch), true});
+        run_batch<S>(args, {row, group, at_most(args.rows - row, kRows), true});
       }
     }
     return;

@@ -35,12 +35,15 @@ const ropeScalingNotice: Rule = (draft) => {
 export const deepseekV2Config: ConfigClass = {
   name: "DeepseekV2Config",
   fields: [
-    ...["vocab_size", "hidden_size", "intermediate_size", "moe_intermediate_size", "num_hidden_layers"].map(
-      (name) => integer(name),
-    ),
-    ...["num_attention_heads", "num_key_value_heads", "n_shared_experts", "n_routed_experts"].map((name) =>
-      integer(name),
-    ),
+    integer("vocab_size"),
+    integer("hidden_size"),
+    integer("intermediate_size"),
+    integer("moe_intermediate_size"),
+    integer("num_hidden_layers"),
+    integer("num_attention_heads"),
+    integer("num_key_value_heads"),
+    integer("n_shared_experts"),
+    integer("n_routed_experts"),
     integer("num_experts_per_tok"),
     anything("norm_topk_prob"),
     integer("first_k_dense_replace"),

@@ -17,7 +17,7 @@ export const gemma2Config: ConfigClass = {
     ...gemmaFields,
     number("attn_logit_softcapping", null),
     number("final_logit_softcapping", null),
-    integer("query_pre_attn_scalar", null),
+    number("query_pre_attn_scalar", null),
     integer("sliding_window", null),
   ],
   rules: [...gemmaRules, contextIsWindow],

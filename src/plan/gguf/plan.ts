@@ -3,6 +3,7 @@ import type { GgufMetadata } from "../../core/gguf.ts";
 import { ggufModelMetadata } from "./metadata.ts";
 import { type GgufMixture, ggufOrder, ggufTypes } from "./mixture.ts";
 import { ggufModelOf } from "./model.ts";
+import { type FormedSources, restoreForms } from "./stored-forms.ts";
 import { type GgufTensor, ggufTensors, type SourceTensors } from "./tensors.ts";
 import { ggufTokenizerMetadata, tokenizerSize } from "./tokenizer.ts";
 import type { TokenizerFiles } from "./tokenizer-files.ts";
@@ -19,7 +20,10 @@ export interface GgufPlan {
 
 export interface GgufPlanRequest {
   readonly files: TokenizerFiles;
-  readonly sources: SourceTensors;
+  /** The checkpoint's tensors; forms other than their names promise are undone. */
+  readonly sources: FormedSources & { readonly tensors: SourceTensors };
+  /** Metadata whose `tokenizer.*` entries are taken over as they are, instead of `files`. */
+  readonly tokenizer?: GgufMetadata;
   readonly mixture: GgufMixture;
   /** For people: `general.name`. */
   readonly name: string;
@@ -34,18 +38,27 @@ export interface GgufPlanRequest {
 export function planGguf(request: GgufPlanRequest): GgufPlan {
   const { files, mixture, preTokenizer } = request;
   const model = ggufModelOf(files.config, tokenizerSize(files));
-  const tensors = ggufOrder(ggufTensors(model, request.sources));
+  const tensors = ggufOrder(ggufTensors(model, request.sources.tensors));
   const types = ggufTypes(tensors, mixture, model);
   const { architecture, vocab } = model;
-  const tokenizer = ggufTokenizerMetadata({
-    files,
-    architecture,
-    vocabSize: vocab,
-    ...(preTokenizer === undefined ? {} : { preTokenizer }),
-  });
+  const tokenizer = request.tokenizer
+    ? [...request.tokenizer].filter(([key]) => key.startsWith("tokenizer."))
+    : ggufTokenizerMetadata({
+        files,
+        architecture,
+        vocabSize: vocab,
+        ...(preTokenizer === undefined ? {} : { preTokenizer }),
+      });
   const general = ggufModelMetadata(model, { name: request.name, fileType: mixture.fileType, tensors });
   return {
     metadata: new Map([...general, ...tokenizer]),
-    tensors: tensors.map((tensor, i) => ({ ...tensor, dtype: types[i] ?? "float32" })),
+    tensors: tensors.map((tensor, i) => ({
+      ...restored(tensor, request.sources),
+      dtype: types[i] ?? "float32",
+    })),
   };
+}
+
+function restored(tensor: GgufTensor, sources: FormedSources): GgufTensor {
+  return "constant" in tensor ? tensor : { ...tensor, value: restoreForms(tensor.value, sources) };
 }

@@ -1,40 +1,12 @@
 import { PlanError } from "../../core/errors.ts";
 import { isArray, isObject, type Json, type JsonObject } from "../../core/json.ts";
+import { PRE_TOKENIZERS } from "../../core/pre-tokenizers.ts";
 
 /** How words were split before merging, as tokenizer.json says it. */
 type Step =
   | { readonly kind: "split"; readonly regex: string }
   | { readonly kind: "digits" }
   | { readonly kind: "bytes"; readonly regex: boolean };
-
-const ENGLISH = "'s|'t|'re|'ve|'m|'ll|'d";
-const NEWLINES = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
-const LLAMA3 = `(?i:${ENGLISH})|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${NEWLINES}`;
-const QWEN2 = `(?i:${ENGLISH})|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${NEWLINES}`;
-const QWEN35 = `(?i:${ENGLISH})|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${NEWLINES}`;
-const UPPER = "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]";
-const LOWER = "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]";
-const LETTERS = (suffix: string): string =>
-  `[^\\r\\n\\p{L}\\p{N}]?${UPPER}*${LOWER}+${suffix}|[^\\r\\n\\p{L}\\p{N}]?${UPPER}+${LOWER}*${suffix}`;
-const TEKKEN = `${LETTERS("")}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${NEWLINES}`;
-const GPT4O = `${LETTERS(`(?i:${ENGLISH})?`)}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${NEWLINES}`;
-
-/** What a loader calls a pre-tokenizer, and the regex with which tokenizer.json is rebuilt from that name. */
-interface KnownPreTokenizer {
-  readonly name: string;
-  readonly regex: string;
-  readonly ignoreMerges: boolean;
-}
-
-const KNOWN: readonly KnownPreTokenizer[] = [
-  { name: "llama-bpe", regex: LLAMA3, ignoreMerges: true },
-  { name: "smaug-bpe", regex: LLAMA3, ignoreMerges: false },
-  { name: "qwen2", regex: QWEN2, ignoreMerges: false },
-  { name: "qwen35", regex: QWEN35, ignoreMerges: false },
-  { name: "tekken", regex: TEKKEN, ignoreMerges: true },
-  { name: "gpt-4o", regex: GPT4O, ignoreMerges: false },
-];
 
 /**
  * The name under which loaders know the pre-tokenizer of a byte-level BPE tokenizer.json. It is told by structure:
@@ -61,7 +33,8 @@ function nameOf(steps: readonly Step[], ignoreMerges: boolean): string | undefin
   if (second?.kind !== "bytes") return undefined;
   if (first.kind === "digits") return second.regex ? "starcoder" : undefined;
   if (second.regex) return undefined;
-  return KNOWN.find((known) => known.regex === first.regex && known.ignoreMerges === ignoreMerges)?.name;
+  return PRE_TOKENIZERS.find((known) => known.regex === first.regex && known.ignoreMerges === ignoreMerges)
+    ?.name;
 }
 
 /** Components front to back; `undefined` if one of them is of no known kind. */

@@ -1,3 +1,4 @@
+import { llama3RopeFactors } from "../../core/rope-factors.ts";
 import { configError } from "./config.ts";
 import type { GgufModel } from "./model.ts";
 
@@ -35,22 +36,16 @@ export function rotaryDims({ config, headDim, heads, hidden, architecture, rope 
   return Math.floor(Math.floor(share * hidden) / heads);
 }
 
-/** What each frequency is divided by (gguf.md, section 4, rope_freqs); float32 throughout. */
 function llama3Factors({ rope, headDim, config }: GgufModel): Float32Array {
-  const f = Math.fround;
-  const factor = rope.fields.number("factor", 8);
-  const low = rope.fields.number("low_freq_factor", 1);
-  const high = rope.fields.number("high_freq_factor", 4);
-  const old = rope.fields.number(
-    "original_max_position_embeddings",
-    config.number("original_max_position_embeddings", 8192),
-  );
-  return Float32Array.from({ length: headDim / 2 }, (_, i) => {
-    const frequency = f(1 / f(rope.theta ** f((2 * i) / headDim)));
-    const wavelength = f((2 * Math.PI) / frequency);
-    if (wavelength < old / high) return 1;
-    if (wavelength > old / low) return factor;
-    const smooth = f(f(f(old / wavelength) - low) / (high - low));
-    return f(1 / f(f(f(1 - smooth) / factor) + smooth));
+  return llama3RopeFactors({
+    theta: rope.theta,
+    dims: headDim,
+    factor: rope.fields.number("factor", 8),
+    low: rope.fields.number("low_freq_factor", 1),
+    high: rope.fields.number("high_freq_factor", 4),
+    original: rope.fields.number(
+      "original_max_position_embeddings",
+      config.number("original_max_position_embeddings", 8192),
+    ),
   });
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openGgufModel } from "../../../src/checkpoint/gguf-model.ts";
 import { type DType, layoutOf } from "../../../src/core/dtype.ts";
 import { type GgufMetadata, ggufTypeOf } from "../../../src/core/gguf.ts";
 import { encodeGgufHeader } from "../../../src/gguf/header.ts";
@@ -50,7 +51,9 @@ afterAll(() => check.close());
 function plan(golden: Conversion, mixture: string): GgufPlan {
   return planGguf({
     files: tokenizerFiles(golden.tokenizer, jsonObject(golden.config)),
-    sources: new Map(golden.tensors.map(([name, shape, dtype]) => [name, { shape, dtype: DTYPES[dtype] }])),
+    sources: {
+      tensors: new Map(golden.tensors.map(([name, shape, dtype]) => [name, { shape, dtype: DTYPES[dtype] }])),
+    },
     mixture: ggufMixtureOf(mixture),
     name: golden.modelName,
   });
@@ -185,5 +188,24 @@ describe("a GGUF plan", () => {
     expect(refused({ model_type: "bert", architectures: ["BertModel"] })).toThrow("cannot write bert");
     expect(() => ggufMixtureOf("Q9_Z")).toThrow('unknown GGUF quantization "Q9_Z"');
     expect(ggufMixtureOf("q4_k").name).toBe("Q4_K_M");
+  });
+
+  it("takes another GGUF file as its source and gives the same model again", async () => {
+    for (const name of ["tiny-llama.gguf", "tiny-qwen2-split-00001-of-00003.gguf"]) {
+      const { checkpoint, config, gguf } = await openGgufModel(goldenPath(`files/${name}`));
+      const again = planGguf({
+        files: { config },
+        sources: checkpoint,
+        tokenizer: gguf.metadata,
+        mixture: ggufMixtureOf("F32"),
+        name: "Toy Model",
+      });
+      const shapes = (list: Iterable<{ name: string; shape: readonly number[] }>) =>
+        [...list].map((tensor) => `${tensor.name} ${tensor.shape}`).sort();
+      expect(shapes(again.tensors)).toEqual(shapes(gguf.tensors.values()));
+      const kept = (metadata: GgufMetadata) =>
+        [...metadata].filter(([key]) => !/^general\.(file_type|name)$/.test(key)).sort();
+      expect(kept(again.metadata)).toEqual(kept(gguf.metadata));
+    }
   });
 });
