@@ -1,0 +1,15 @@
+export { type AcquiredModel, acquire } from "./source/acquire.ts";
+export type { SourceDeps } from "./source/deps.ts";
+export { openHttp } from "./source/http.ts";
+export type { SourceOptions } from "./source/options.ts";
+export { openRemoteHeaders, type RemoteHeader, type RemoteHeaders } from "./source/remote-headers.ts";
+export { resolveSource } from "./source/resolve-source.ts";
+export {
+  type CachedSource,
+  type LocalSource,
+  type PlannedFile,
+  type PresetSource,
+  plannedFiles,
+  type RemoteSource,
+  type ResolvedSource,
+} from "./source/resolved.ts";
