@@ -83,10 +83,3 @@ export function readRemoteRange(
     return bytes;
   });
 }
-
-const QUIET = {
-  pace: () => Promise.resolve(),
-  arrived: () => {},
-  stalled: () => {},
-  enough: () => false,
-};
