@@ -73,13 +73,20 @@ export function readRemoteRange(
       Buffer.concat(chunks).copy(bytes, at - start);
       return Promise.resolve();
     };
-    await readRange(range, answer, {
-      ...QUIET,
+    let arrived = 0;
+    const transfer = {
       name: path,
       signal,
       stallMs: client.timing.stallMs,
+      pace: () => Promise.resolve(),
+      arrived: (nbytes: number) => {
+        arrived += nbytes;
+      },
+      stalled: () => {},
+      enough: () => arrived >= end - start,
       write: take,
-    });
+    };
+    await readRange(whole ? [0, size] : range, answer, transfer);
     return bytes;
   });
 }
