@@ -1,4 +1,7 @@
 export { type AcquiredModel, acquire } from "./source/acquire.ts";
+export { type CacheEntry, type CachePlace, listCache } from "./source/cache-list.ts";
+export { type Pruned, type PruneRequest, pruneCache } from "./source/cache-prune.ts";
+export { type VerifiedEntry, verifyCache } from "./source/cache-verify.ts";
 export type { SourceDeps } from "./source/deps.ts";
 export { openHttp } from "./source/http.ts";
 export type { SourceOptions } from "./source/options.ts";

@@ -48,6 +48,21 @@ export async function openStage(target: string, commit: string): Promise<string>
   return mine;
 }
 
+/** Stages and replaced entries below `root` whose owners are gone. */
+export async function abandonedStages(root: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const org of await readdir(root).catch(() => [])) {
+    for (const name of await readdir(path.join(root, org)).catch(() => [])) {
+      const [, host, pid] = /\.incomplete-[0-9a-f]{12}-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}$/.exec(name) ?? [];
+      const folder = path.join(root, org, name);
+      const replaced = /\.old-[0-9a-f]{8}$/.test(name) && (await isAbandoned(folder, undefined, -1));
+      if (replaced || (host !== undefined && (await isAbandoned(folder, host, Number(pid)))))
+        found.push(folder);
+    }
+  }
+  return found;
+}
+
 /** Leaves an unfinished stage for whoever comes next. */
 export async function leaveStage(stage: string): Promise<void> {
   await moved(stage, stage.replace(/-\d+-([0-9a-f]{8})$/, `-${ABANDONED}-$1`));

@@ -246,6 +246,14 @@ export async function cleanParts(folder: string, now: number): Promise<number> {
   return removed;
 }
 
+/** A part or journal whose owner is gone, whatever its age. Parts without a journal count only after a day. */
+export async function isLeftover(folder: string, name: string): Promise<boolean> {
+  const part = path.join(folder, name.replace(/\.journal(\.new)?$/, ""));
+  const journal = await readJournal(part);
+  if (journal) return isAbandoned(part, journal.owner);
+  return (await ageOf(folder, name, Date.now())) >= 86_400_000;
+}
+
 async function isRubbish(
   folder: string,
   name: string,
