@@ -12,11 +12,13 @@ import { architectureOf } from "../../src/plan/registry.ts";
 import type { GoldenCase } from "./golden-case.ts";
 import { expectedFiles, goldenCases, layOut, otherFiles } from "./golden-case.ts";
 
+const AUTOMATIC = Symbol("no template named");
+
 /** Everything that `gen-config` does with a folder: detect, derive twice, generate. */
 async function generate(
   golden: GoldenCase,
   folder: string,
-  convTemplate: string | undefined = golden.conv_template,
+  convTemplate: string | typeof AUTOMATIC = golden.conv_template,
 ): Promise<PreparedChatConfig> {
   const config = parseJson(golden.inputs["config.json"] ?? "", { duplicates: "last-wins" });
   if (!isObject(config)) throw new Error(`${golden.id}: config.json is no object`);
@@ -33,7 +35,7 @@ async function generate(
     },
     quantization: golden.quantization,
     folder,
-    convTemplate,
+    ...(convTemplate === AUTOMATIC ? {} : { convTemplate }),
     modelName: golden.id,
   });
 }
@@ -70,6 +72,14 @@ describe("generating from the raw config.json", () => {
       await expect(failed).rejects.toBeInstanceOf(MlcConvertError);
     });
   }
+
+  it("chooses a template for every case when none is named, and says why", async () => {
+    for (const golden of cases.filter(({ expected }) => expected !== null)) {
+      const { template, notices } = await generate(golden, await layOut(golden), AUTOMATIC);
+      expect(template.origin, golden.id).not.toBe("given");
+      expect(notices[0], golden.id).toContain(`Conversation template ${template.conversation.name} (`);
+    }
+  }, 60_000);
 
   it("has looked at every recorded case", () => {
     expect(cases).toHaveLength(95);
