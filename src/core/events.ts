@@ -2,7 +2,18 @@
 export type ConvertEvent =
   | { readonly type: "phase"; readonly phase: Phase }
   | { readonly type: "notice"; readonly message: string }
+  /** Bytes of one file that are on this machine, and its size. */
   | { readonly type: "download"; readonly file: string; readonly bytes: number; readonly total: number }
+  | {
+      readonly type: "download-total";
+      /** Bytes of all files that are on this machine, and their sizes. */
+      readonly bytes: number;
+      readonly totalBytes: number;
+      readonly files: number;
+      readonly totalFiles: number;
+    }
+  /** Something temporary went wrong and is tried again after `waitMs`. */
+  | { readonly type: "retry"; readonly what: string; readonly reason: string; readonly waitMs: number }
   | {
       readonly type: "progress";
       /** Output bytes finished and expected. */
