@@ -20,7 +20,6 @@ async function convert(id: string): Promise<string> {
   const prepared = await prepareChatConfig({
     model: factsOf(golden),
     quantization: golden.quantization,
-    overrides: golden.overrides,
     folder: source,
     convTemplate: golden.conv_template,
   });
