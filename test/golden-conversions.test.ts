@@ -46,6 +46,7 @@ async function run({ golden, folder, quantization, backend, threads }: Run): Pro
     threads,
     sync: false,
     legacyIndex: false,
+    weightsOnly: true,
     ...(preshard === undefined ? {} : { preshard: Number(preshard) }),
   });
   return output;
