@@ -1,11 +1,12 @@
 import { type Command, Option } from "commander";
 import type { ConversionReport } from "../report/conversion-report.ts";
+import { type ChatFlags, chatOptionsOf, withChatOptions } from "./chat-options.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { byteSize, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
 
-interface ConvertFlags extends ConversionFlags {
+interface ConvertFlags extends ConversionFlags, ChatFlags {
   readonly quantization: string;
   readonly output: string;
   readonly backend: string;
@@ -15,6 +16,8 @@ interface ConvertFlags extends ConversionFlags {
   readonly fsync: boolean;
   readonly mmap: boolean;
   readonly legacyIndex: boolean;
+  readonly manifest: boolean;
+  readonly weightsOnly?: boolean;
   readonly onlyShards?: readonly [number, number];
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -28,7 +31,9 @@ Examples:
 /** Registers `convert`, the default command, and upstream's spelling of it. */
 export function registerConvert(program: Command): void {
   const convert = program.command("convert <model>", { isDefault: true });
-  withOptions(convert.description("convert a checkpoint folder to the MLC weight format"))
+  withOptions(
+    convert.description("convert a checkpoint, a folder or a model of the hub, for MLC-LLM and WebLLM"),
+  )
     .requiredOption("-q, --quantization <name>", "quantization scheme, e.g. q4f16_1")
     .requiredOption("-o, --output <folder>", "folder for the result")
     .addHelpText("after", EXAMPLES)
@@ -41,7 +46,7 @@ export function registerConvert(program: Command): void {
 }
 
 function withOptions(command: Command): Command {
-  return withPrinting(withConversionOptions(command))
+  return withPrinting(withChatOptions(withConversionOptions(command)))
     .addOption(new Option("--device <name>", "where to compute").choices(["auto", "cpu"]).default("auto"))
     .option("--backend <name>", "kernels to use: auto, or one that `doctor` lists", "auto")
     .option("--threads <count>", "worker threads (default: all processors)", positiveInteger)
@@ -54,6 +59,8 @@ function withOptions(command: Command): Command {
     .option("--force", "replace an output folder that holds something")
     .option("--no-fsync", "do not wait until the result is durable")
     .option("--no-mmap", "read source files in pieces instead of mapping them")
+    .option("--weights-only", "write shards and index only: no chat config, tokenizer or provenance")
+    .option("--no-manifest", "do not write mlc-convert.json")
     .option("--no-legacy-index", "do not write ndarray-cache.json for older runtimes");
 }
 
@@ -62,7 +69,8 @@ function run(model: string, flags: ConvertFlags): Promise<void> {
     const { convert } = await import("../convert.ts");
     const { fsync, mmap, ...request } = flags;
     const onEvent = printer.onEvent.bind(printer);
-    const report = await convert({ model, ...request, sync: fsync, map: mmap }, { onEvent, signal });
+    const chat = chatOptionsOf(flags);
+    const report = await convert({ model, ...request, chat, sync: fsync, map: mmap }, { onEvent, signal });
     printer.result(report, () => summary(report));
     return true;
   });

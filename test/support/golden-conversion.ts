@@ -40,6 +40,7 @@ async function run({ golden, folder, quantization, backend, threads }: GoldenRun
     threads,
     sync: false,
     legacyIndex: false,
+    weightsOnly: true,
     ...(preshard === undefined ? {} : { preshard: Number(preshard) }),
   });
   return output;
