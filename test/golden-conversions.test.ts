@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { convert } from "../src/convert.ts";
 import { MlcConvertError } from "../src/core/errors.ts";
 import { listBackends } from "../src/native/addon.ts";
+import { compareOutput } from "./support/compare-output.ts";
 import {
   buildGoldenCase,
   type GoldenCase,
@@ -17,8 +16,6 @@ import { tempFolder } from "./support/temp-folder.ts";
 const CASES = new URL("./golden/cases/", import.meta.url);
 const BACKENDS = listBackends().flatMap(({ name, available }) => (available ? [name] : []));
 const only = process.env.MLC_CONVERT_GOLDEN;
-
-const md5 = (bytes: Uint8Array | string): string => createHash("md5").update(bytes).digest("hex");
 
 /** What upstream refuses and we convert, each for a reason of docs/errors.md. */
 const MENDED: ReadonlySet<string> = new Set(["gptj"]);
@@ -51,38 +48,8 @@ async function run({ golden, folder, quantization, backend, threads }: Run): Pro
   return output;
 }
 
-async function compare(output: string, expected: GoldenConversion): Promise<void> {
-  if ("error" in expected) throw new Error("upstream refused this conversion");
-  const index = await readFile(join(output, "tensor-cache.json"), "utf8");
-  const { records } = JSON.parse(index) as {
-    records: {
-      dataPath: string;
-      nbytes: number;
-      md5sum: string;
-      records: { name: string; dtype: string; shape: number[]; byteOffset: number; nbytes: number }[];
-    }[];
-  };
-  const tensors = await Promise.all(
-    records.map(async ({ dataPath, nbytes, md5sum, records: inside }) => {
-      const bytes = await readFile(join(output, dataPath));
-      expect(md5(bytes)).toBe(md5sum);
-      const listed = inside.map(({ name, dtype, shape, byteOffset, nbytes: size }) => {
-        return [name, dtype, shape, byteOffset, size, md5(bytes.subarray(byteOffset, byteOffset + size))];
-      });
-      return [dataPath, nbytes, md5sum, listed];
-    }),
-  );
-  expect(tensors).toEqual(expected.shards);
-  expect(/"metadata": (\{[^}]*\})/.exec(index)?.[1]?.replace(/\s+/g, " ")).toBe(expected.metadata);
-  expect(md5(index)).toBe(expected.tensorCacheMd5);
-  expect((await readdir(output)).sort()).toEqual([...expected.files].sort());
-  if (expected.tensorCacheB16Md5) {
-    expect(md5(await readFile(join(output, "tensor-cache-b16.json")))).toBe(expected.tensorCacheB16Md5);
-  }
-}
-
 async function check(attempt: Run, expected: GoldenConversion): Promise<void> {
-  if (!("error" in expected)) return compare(await run(attempt), expected);
+  if (!("error" in expected)) return compareOutput(await run(attempt), expected);
   if (MENDED.has(attempt.golden.architecture) && !attempt.quantization.includes("preshard")) {
     await run(attempt);
     return;
