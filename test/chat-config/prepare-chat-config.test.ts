@@ -1,30 +1,13 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { ModelFacts } from "../../src/chat-config/chat-config.ts";
 import { prepareChatConfig } from "../../src/chat-config/prepare-chat-config.ts";
 import { writeChatConfig } from "../../src/chat-config/write-chat-config.ts";
-import { isObject, parseJson } from "../../src/core/json.ts";
 import type { GoldenCase } from "./golden-case.ts";
 import { expectedFiles, goldenCases, layOut, otherFiles } from "./golden-case.ts";
+import { factsOf } from "./golden-facts.ts";
 
 const cases = goldenCases();
-
-const EMBEDDING: Readonly<Record<string, ModelFacts["embeddingMetadata"]>> = {
-  "qwen3-embedding": { modelType: "decoder", poolingStrategy: "last", normalize: true },
-  bert: { modelType: "encoder", poolingStrategy: "cls", normalize: true },
-  "bert-bge": { modelType: "encoder", poolingStrategy: "cls", normalize: true },
-};
-
-/** The facts of the architecture, read off the expected text. */
-function factsOf(golden: GoldenCase): ModelFacts {
-  const expected = parseJson(golden.expected ?? "{}");
-  const modelConfig = isObject(expected) ? expected.get("model_config") : undefined;
-  const modelType = golden.model_type ?? "";
-  if (!isObject(modelConfig)) throw new Error(`${golden.id} has no model_config`);
-  const embeddingMetadata = EMBEDDING[modelType];
-  return { modelType, modelConfig, modelTask: embeddingMetadata ? "embedding" : "chat", embeddingMetadata };
-}
 
 async function generate(golden: GoldenCase, folder: string) {
   return prepareChatConfig({
