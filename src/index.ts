@@ -1,4 +1,11 @@
-export { type ConvertDeps, type ConvertRequest, convert } from "./convert.ts";
+export {
+  type ConvertDeps,
+  type ConvertManyRequest,
+  type ConvertRequest,
+  convert,
+  convertMany,
+  outputFolders,
+} from "./convert.ts";
 export {
   CheckpointError,
   KernelError,

@@ -62,9 +62,18 @@ async function quantize(scheme: string, recorded: Recorded, backend: string): Pr
   const tensors = piecesIn(scheme, recorded);
   const layout = plainLayout(tensors);
   await runShards(
-    { files: [{ path, name: "w.bin", size: weights.length }], tensors, layout, folder, finished: new Map() },
+    [
+      {
+        files: [{ path, name: "w.bin", size: weights.length }],
+        tensors,
+        layout,
+        folder,
+        finished: new Map(),
+        onShard: () => undefined,
+      },
+    ],
     { backend, budget: budgetOf(1, DEFAULT_MAX_MEMORY), sync: false, map: true },
-    { onShard: () => undefined, onEvent: () => undefined },
+    { onEvent: () => undefined },
   );
   return (await readFile(join(folder, "out.bin"))).toString("hex");
 }

@@ -39,7 +39,7 @@ class Run {
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  // Before start() only.
+  // Before start() only. Shards are begun in this order.
   void add(Shard shard);
   void start();
   // Stops within one tile; on_finish then gets E_ABORTED.
