@@ -191,7 +191,7 @@ void Run::report(LanePtr lane) {
     times_.sync += times.sync;
   }
   if (!status.is_ok()) return fail(status);
-  listener_->on_shard(lane->shard().id, lane->digest());
+  listener_->on_shard(lane->shard().id, lane->digest(), lane->statistics());
 }
 
 // Makes finished files durable, tells the listener, and ends the run.
