@@ -72,7 +72,7 @@ async function quantize(scheme: string, recorded: Recorded, backend: string): Pr
         onShard: () => undefined,
       },
     ],
-    { backend, budget: budgetOf(1, DEFAULT_MAX_MEMORY), sync: false, map: true },
+    { backend, budget: budgetOf(1, DEFAULT_MAX_MEMORY), sync: false, map: true, measured: false },
     { onEvent: () => undefined },
   );
   return (await readFile(join(folder, "out.bin"))).toString("hex");

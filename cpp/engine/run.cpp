@@ -76,6 +76,7 @@ Run::LanePtr Run::take(const Lanes& lanes) {
 // Fills up `lanes`; waits while there is nothing to do but others may still give some away.
 // False when the run is over for this worker.
 bool Run::refill(Lanes* lanes) {
+  if (stopped_.load(std::memory_order_relaxed)) return false;
   if (lanes->size() >= options_.lanes) return true;
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {

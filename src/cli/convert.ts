@@ -1,5 +1,8 @@
+import { writeFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
+import { OutputError } from "../core/errors.ts";
 import type { ConversionReport } from "../report/conversion-report.ts";
+import { type TensorQuality, worstOf } from "../report/statistics.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { byteSize, collect, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
@@ -15,6 +18,9 @@ interface ConvertFlags extends ConversionFlags {
   readonly fsync: boolean;
   readonly mmap: boolean;
   readonly legacyIndex: boolean;
+  readonly stats?: boolean;
+  readonly strict?: boolean;
+  readonly report?: string;
   readonly onlyShards?: readonly [number, number];
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -59,6 +65,9 @@ function withOptions(command: Command): Command {
       "make only these shards and leave them in the staging folder",
       shardRange,
     )
+    .option("--stats", "measure in the same pass what every tensor loses, and show the worst")
+    .option("--strict", "publish nothing when weights are not finite or too large for the scheme's dtype")
+    .option("--report <file>", "write the whole report as JSON, with --stats every tensor's loss")
     .option("--force", "replace an output folder that holds something")
     .option("--no-fsync", "do not wait until the result is durable")
     .option("--no-mmap", "read source files in pieces instead of mapping them")
@@ -68,7 +77,7 @@ function withOptions(command: Command): Command {
 function run(model: string, flags: ConvertFlags): Promise<void> {
   return runCommand(flags, async (printer, signal) => {
     const { convertMany } = await import("../convert.ts");
-    const { fsync, mmap, quantization, ...request } = flags;
+    const { fsync, mmap, quantization, report: reportFile, ...request } = flags;
     const onEvent = printer.onEvent.bind(printer);
     const reports = await convertMany(
       { model, ...request, quantizations: quantization, sync: fsync, map: mmap },
@@ -76,9 +85,42 @@ function run(model: string, flags: ConvertFlags): Promise<void> {
     );
     const [report] = reports;
     const data = report && reports.length === 1 ? report : { conversions: reports };
+    if (reportFile !== undefined) await writeReport(reportFile, data);
     printer.result(data, () => reports.flatMap(summary));
     return true;
   });
+}
+
+async function writeReport(file: string, data: object): Promise<void> {
+  await writeFile(file, `${JSON.stringify(data, undefined, 2)}\n`).catch((cause: unknown) => {
+    throw new OutputError(
+      "E_OUTPUT_WRITE",
+      `${file}: the report cannot be written: ${(cause as Error).message}`,
+      {
+        cause,
+        hint: "the conversion itself is complete",
+      },
+    );
+  });
+}
+
+const WORST_SHOWN = 5;
+
+/** The tensors that lost most, and what could not be kept at all. */
+function losses({ statistics }: ConversionReport): readonly string[] {
+  if (!statistics) return [];
+  const decibels = (value: number | null): string => (value === null ? "lossless" : `${value.toFixed(1)} dB`);
+  const sum = (count: (row: TensorQuality) => number): string =>
+    statistics.reduce((total, row) => total + count(row), 0).toLocaleString("en-US");
+  return [
+    "Lowest signal-to-noise:",
+    ...worstOf(statistics, WORST_SHOWN).map(
+      ({ tensor, signalToNoiseDb, maxError, rmsError }) =>
+        `  ${decibels(signalToNoiseDb)}  ${tensor}  largest error ${maxError.toPrecision(3)}, RMS ${rmsError.toPrecision(3)}`,
+    ),
+    `Zero groups: ${sum((row) => row.zeroGroups)}, infinite scales: ${sum((row) => row.infiniteScales)}, ` +
+      `non-finite values: ${sum((row) => row.nonFinite)}, overflowed values: ${sum((row) => row.overflowed)}`,
+  ];
 }
 
 const GIB = 2 ** 30;
@@ -91,6 +133,7 @@ export function summary(report: ConversionReport): readonly string[] {
     `Parameter size after quantization: ${(parameterBytes / GIB).toFixed(3)} GB`,
     `Total parameters: ${parameters.toLocaleString("en-US")}`,
     `Bits per parameter: ${report.trueBitsPerParameter.toFixed(3)}`,
+    ...losses(report),
     ...(unused.length > 0 ? [`Unused source tensors: ${unused.length}`] : []),
     `${report.tensors} tensors in ${report.shards} shards, ${formatBytes(nbytes)}, ` +
       `${formatSeconds(milliseconds / 1000)} (${rate}/s) with ${report.backend} on ${report.threads} threads`,

@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { CheckpointError, KernelError, MlcConvertError, OutputError } from "../core/errors.ts";
 import type { OnEvent } from "../core/events.ts";
 import type { Layout, Shard, ShardResult } from "../core/layout.ts";
+import type { TensorStatistics } from "../core/statistics.ts";
 import type { CheckpointFile } from "../core/tensor-info.ts";
-import { createJob, type JobProgress, type NativeJob } from "../native/addon.ts";
+import { createJob, type JobProgress, type NativeJob, STATISTICS } from "../native/addon.ts";
 import type { OutputTensor } from "../plan/plan.ts";
 import type { Budget } from "./budget.ts";
 import { encodeShard } from "./program.ts";
@@ -29,6 +30,8 @@ export interface RunSettings {
   readonly budget: Budget;
   readonly sync: boolean;
   readonly map: boolean;
+  /** Compare what is made with what it is made from. */
+  readonly measured: boolean;
 }
 
 export interface RunHooks {
@@ -59,7 +62,7 @@ export async function runShards(
   const job = openJob(files, settings);
   const shards = schedule(inputs.flatMap((input, output) => shardsLeft(input, output, sources)));
   shards.forEach((one, id) => {
-    addShard(job, inputs[one.output] as RunInput, { id, ...one });
+    addShard(job, inputs[one.output] as RunInput, { id, measured: settings.measured, ...one });
   });
   const results = inputs.map(({ finished }) => new Map(finished));
   const tell = progressTeller(inputs, { job, shards, results, onEvent: hooks.onEvent });
@@ -67,10 +70,11 @@ export async function runShards(
   const timer = setInterval(tell, PROGRESS_INTERVAL_MS);
   hooks.signal?.addEventListener("abort", stop, { once: true });
   try {
-    await job.start((id, md5) => {
+    await job.start((id, md5, statistics) => {
       const { output, index, shard } = shards[id] as ScheduledShard;
-      results[output]?.set(index, { md5 });
-      inputs[output]?.onShard(index, { md5 });
+      const result = settings.measured ? { md5, statistics: statisticsOf(statistics) } : { md5 };
+      results[output]?.set(index, result);
+      inputs[output]?.onShard(index, result);
       hooks.onEvent({ type: "shard", path: shard.path, nbytes: shard.nbytes, md5 });
     });
     tell();
@@ -153,10 +157,25 @@ function openJob(files: readonly CheckpointFile[], settings: RunSettings): Nativ
   }
 }
 
+/** In the order of cpp/kernels/kernels.h `Statistics`. */
+function statisticsOf(numbers: Float64Array): readonly TensorStatistics[] {
+  return Array.from({ length: numbers.length / STATISTICS }, (_, piece) => {
+    const at = (index: number): number => numbers[piece * STATISTICS + index] as number;
+    const counts = { elements: at(0), nonFinite: at(1), overflowed: at(2) };
+    const groups = { zeroGroups: at(3), infiniteScales: at(4) };
+    return { ...counts, ...groups, maxError: at(5), squaredError: at(6), squaredValue: at(7) };
+  });
+}
+
+interface NumberedShard extends ScheduledShard {
+  readonly id: number;
+  readonly measured: boolean;
+}
+
 function addShard(
   job: NativeJob,
   { folder, layout }: RunInput,
-  { id, shard, tensors, sources }: ScheduledShard & { readonly id: number },
+  { id, measured, shard, tensors, sources }: NumberedShard,
 ): void {
   const { float32AsBfloat16 } = layout;
   job.addShard({
@@ -165,6 +184,7 @@ function addShard(
     fileOffset: shard.fileOffset,
     truncate: shard.fileOffset === 0,
     nbytes: shard.nbytes,
+    measured,
     program: encodeShard(tensors, shard, { float32AsBfloat16, sources }),
   });
 }

@@ -8,6 +8,7 @@ import { budgetOf, DEFAULT_MAX_MEMORY } from "./budget.ts";
 import { checkCloseValues } from "./close-values.ts";
 import { hashFiles } from "./hash-files.ts";
 import { type Journal, openJournal } from "./journal.ts";
+import { refuseNonFinite } from "./refuse-non-finite.ts";
 import { type RunInput, type RunPhases, type RunSettings, runShards } from "./run-shards.ts";
 import { checkDiskSpace, keepOnly, openStaging, type Staging, writeWhole } from "./staging.ts";
 
@@ -45,6 +46,10 @@ export interface ExecuteOptions {
   readonly map?: boolean;
   /** Make only these shards, leave the result in the staging folder, publish nothing. */
   readonly onlyShards?: readonly [first: number, last: number];
+  /** Compare what is made with what it is made from, in the same pass. */
+  readonly stats?: boolean;
+  /** Publish nothing when a weight is not finite or does not fit the scheme's dtype. */
+  readonly strict?: boolean;
 }
 
 export interface ExecuteDeps {
@@ -114,6 +119,7 @@ function settingsOf(options: ExecuteOptions): RunSettings {
     budget: budgetOf(threads, options.maxMemory ?? DEFAULT_MAX_MEMORY),
     sync: options.sync ?? true,
     map: options.map ?? true,
+    measured: (options.stats ?? false) || (options.strict ?? false),
   };
 }
 
@@ -137,7 +143,9 @@ async function openOutput(request: OutputRequest, context: Context): Promise<Ope
   const staging = await openStaging(request.target, { force: options.force ?? false, sync: settings.sync });
   let journal: Journal | undefined;
   try {
-    journal = openJournal(staging.folder, { version, facts, layout }, settings.sync);
+    const measured = settings.measured ? { measured: true } : {};
+    const key = { version, layout, facts: { ...facts, ...measured } };
+    journal = openJournal(staging.folder, key, settings.sync);
     const finished = await verifyFinished(staging.folder, layout, { journal, context });
     const kept = [...finished.keys()].map((index) => layout.shards[index]?.path ?? "");
     await keepOnly(staging.folder, new Set(kept));
@@ -160,6 +168,10 @@ async function fill(outputs: readonly OpenOutput[], context: Context): Promise<r
     settings,
     { onEvent: deps.onEvent, signal: deps.signal },
   );
+  for (const [index, { request }] of outputs.entries()) {
+    if (options.strict)
+      refuseNonFinite(request.plan.tensors, request.layout, run.results[index] ?? new Map());
+  }
   if (!options.onlyShards) deps.onEvent({ type: "phase", phase: "write-index" });
   const written: WrittenOutput[] = [];
   for (const [index, output] of outputs.entries()) {
