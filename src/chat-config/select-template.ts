@@ -29,6 +29,9 @@ export interface SelectionInput {
   readonly named: ReadonlyMap<string, Json>;
 }
 
+const DATE_DIFFERENCE =
+  "system_template: the model's template can write the current date, which a conversation template cannot";
+
 interface Candidate {
   readonly conversation: Conversation;
   readonly comparison: Comparison;
@@ -139,7 +142,7 @@ function derive(input: SelectionInput, model: ProbeTexts): Conversation | undefi
   const { chatTemplate, vocabulary } = input;
   const parts = readTurnParts(model);
   const bosToken = chatTemplate?.bosToken ?? "";
-  if (!parts) return undefined;
+  if (!parts || chatTemplate?.writesDate) return undefined;
   const derived = deriveConversation({
     name: "custom",
     parts,
@@ -196,6 +199,7 @@ function report(
     ...choice,
     match: comparison.match,
     differences: [
+      ...(input.chatTemplate?.writesDate ? [DATE_DIFFERENCE] : []),
       ...fields,
       ...probeDifferences({ conversation: choice.conversation, comparison, model, ours }),
       ...(comparison.difference && comparison.match !== "default system" ? [comparison.difference] : []),

@@ -186,6 +186,16 @@ describe("choosing a conversation template", () => {
     );
   });
 
+  it("derives nothing from a template that writes the date, but says that it does", () => {
+    const report = selectTemplate(selectionFor(MODELS.llama3_1));
+    expect(report).toMatchObject({ origin: "rule", match: "different", conversation: { name: "llama-3_1" } });
+    expect(report.differences[0]).toContain("can write the current date");
+    const probe = { name: "user", messages: [{ role: "user", content: "Hi" }], reply: true } as const;
+    expect(chatTemplateOf(MODELS.llama3_1).render(probe)).toEqual({
+      text: expect.stringContaining("Today Date: 26 Jul 2024"),
+    });
+  });
+
   it("keeps the nearest and says so when the structure cannot be expressed", () => {
     const numbered = {
       ...MODELS.qwen2,
