@@ -100,6 +100,7 @@ export async function prepareChatConfig(input: ChatConfigInput): Promise<Prepare
     text,
     template,
     notices: [
+      ...folder.notices(),
       ...templateNotices(template),
       ...tokenizer.notices,
       ...(detected?.decoderFound === false
