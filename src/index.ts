@@ -12,6 +12,7 @@ export {
   type LocalSource,
   type PlannedFile,
   type PresetSource,
+  plannedBytes,
   plannedFiles,
   type RemoteSource,
   type ResolvedSource,
