@@ -35,6 +35,7 @@ export {
   type LocalSource,
   type PlannedFile,
   type PresetSource,
+  plannedBytes,
   plannedFiles,
   type RemoteSource,
   type ResolvedSource,
