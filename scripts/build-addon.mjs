@@ -5,7 +5,11 @@ import { join } from "node:path";
 
 const require = createRequire(import.meta.url);
 const cmakeJs = join(require.resolve("cmake-js/package.json"), "../bin/cmake-js");
-const result = spawnSync(process.execPath, [cmakeJs, "compile", "--log-level", "warn", ...process.argv.slice(2)], {
-  stdio: "inherit",
-});
+const result = spawnSync(
+  process.execPath,
+  [cmakeJs, "compile", "--log-level", "warn", ...process.argv.slice(2)],
+  {
+    stdio: "inherit",
+  },
+);
 process.exitCode = result.status ?? 1;
