@@ -1,7 +1,8 @@
 # The GPU backend: mlc_convert_cuda, a shared library that carries its own CUDA runtime and is opened
 # only when asked for, and mlc_convert_cuda_emulated, the same sources on an emulated GPU, for tests.
 #
-# Neither is part of a plain build: name the target. nvcc is looked for in build/cuda-toolchain, where scripts/fetch-cuda.mjs puts it, and on the PATH.
+# Neither is part of a plain build: name the target. nvcc is looked for in build/cuda-toolchain, where
+# scripts/fetch-cuda.mjs puts it, and on the PATH.
 
 include_guard()
 find_package(Threads REQUIRED)

@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm";
 import { Template } from "@huggingface/jinja";
 import type { Json, JsonObject } from "../core/json.ts";
 import { isArray, isObject } from "../core/json.ts";
@@ -16,6 +17,8 @@ export interface ChatTemplate {
   readonly render: (probe: Probe) => ProbeText;
 }
 
+/** A probe takes about a millisecond. */
+const PROBE_TIMEOUT_MS = 2000;
 /** Published templates are at most some 20 kB. */
 const MAX_CHARACTERS = 1 << 20;
 
@@ -50,6 +53,11 @@ export function makeChatTemplate(text: string, from: string, named: ReadonlyMap<
   };
 }
 
+/** A template comes with the checkpoint and can loop for ever; the engine's watchdog ends that. */
+function withinTime(render: () => string): string {
+  return String(runInNewContext("render()", { render }, { timeout: PROBE_TIMEOUT_MS }));
+}
+
 function renderer(text: string, variables: Readonly<Record<string, string>>): ChatTemplate["render"] {
   const attempt = (make: () => string): ProbeText => {
     try {
@@ -67,7 +75,8 @@ function renderer(text: string, variables: Readonly<Record<string, string>>): Ch
     if (!template) return parsed;
     const ready = template;
     const messages = probe.messages.map((message) => ({ ...message }));
-    return attempt(() => ready.render({ ...variables, messages, add_generation_prompt: probe.reply }));
+    const render = (): string => ready.render({ ...variables, messages, add_generation_prompt: probe.reply });
+    return attempt(() => withinTime(render));
   };
 }
 

@@ -20,8 +20,6 @@ import { readVocabulary } from "./vocabulary.ts";
 export interface ChatConfigInput {
   readonly model: ModelFacts;
   readonly quantization: string;
-  /** Overrides that were given, by upstream's field name; they are already in `model.modelConfig`. */
-  readonly overrides: Readonly<Record<string, Json>>;
   /** The folder of config.json, generation_config.json and the tokenizer files. */
   readonly folder: string;
   /** Name of a registered template; chosen and checked when absent. */
@@ -102,7 +100,6 @@ export async function prepareChatConfig(input: ChatConfigInput): Promise<Prepare
     template,
     notices: [
       ...templateNotices(template),
-      ...unknownOverrides(input),
       ...tokenizer.notices,
       ...(detected?.decoderFound === false
         ? ["tokenizer.json names no ByteLevel or ByteFallback decoder; byte_fallback is assumed."]
@@ -135,13 +132,6 @@ function refuseUnloadable(tokenizer: TokenizerFiles, strict: boolean): void {
   throw new CheckpointError("E_TOKENIZER_MISSING", problem, {
     hint: "Add the missing tokenizer files to the source folder, or leave --strict out.",
   });
-}
-
-/** errors.md B17. */
-function unknownOverrides({ model, overrides }: ChatConfigInput): readonly string[] {
-  return Object.keys(overrides)
-    .filter((name) => !model.modelConfig.has(name))
-    .map((name) => `${name} was given, but ${model.modelType} has no such field; it is ignored.`);
 }
 
 function sizeNotices(

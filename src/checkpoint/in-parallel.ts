@@ -1,6 +1,6 @@
 /**
  * Runs `work` on every item, at most `limit` at a time, and gives the results in the items' order.
- * Rejects with the first failure after the work in flight has settled.
+ * A failure rejects with its reason once no work is in flight any more.
  */
 export async function inParallel<T, R>(
   items: readonly T[],

@@ -1,6 +1,7 @@
 import { open, stat } from "node:fs/promises";
 import path from "node:path";
 import type { NamedFile } from "../core/byte-source.ts";
+import { SourceError } from "../core/errors.ts";
 
 /**
  * A file on this machine. It is opened for each read, so nothing has to be closed; `size` is taken once, now.
@@ -15,7 +16,10 @@ export async function openLocalFile(folder: string, name: string): Promise<Named
     name,
     path: filePath,
     size: stats.size,
-    read: (start, end) => readRange(filePath, start, end),
+    read: (start, end) =>
+      readRange(filePath, start, end).catch((cause: unknown) => {
+        throw unreadable(filePath, cause);
+      }),
   };
 }
 
@@ -33,4 +37,13 @@ async function readRange(filePath: string, start: number, end: number): Promise<
   } finally {
     await handle.close();
   }
+}
+
+/** The error for something that is there but that the system does not let us read. */
+export function unreadable(filePath: string, cause: unknown): SourceError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SourceError("E_SOURCE_UNREADABLE", `${filePath}: expected to read it, found: ${reason}`, {
+    hint: "Check the permissions and the disk.",
+    cause,
+  });
 }

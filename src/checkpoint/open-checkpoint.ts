@@ -69,8 +69,8 @@ async function readLocated(
     const sorted = format === "awq" && name.endsWith(".safetensors");
     return assembleLone({ format, files: opened, contents, singleFile, notices }, sorted ? "sorted" : "file");
   }
-  const weightMap = await readWeightIndex(opened[0] as NamedFile);
-  const files = await openWeightFiles(folder, [...new Set(weightMap.values())]);
+  const { weightMap, fileNames } = await readWeightIndex(opened[0] as NamedFile);
+  const files = await openWeightFiles(folder, fileNames);
   const contents = await readWeightFiles(files);
   return assembleIndexed({ format, files, contents, singleFile: false, notices }, weightMap, name);
 }

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import type { NamedFile } from "../core/byte-source.ts";
-import { openLocalFile } from "./local-file.ts";
+import { openLocalFile, unreadable } from "./local-file.ts";
 
 /** Where weight files are looked up: a folder of this machine, or a list of remote files. */
 export interface WeightFolder {
@@ -14,7 +14,10 @@ export interface WeightFolder {
 
 /** A folder of this machine. Links are followed, because hub caches are made of them. */
 export async function localFolder(location: string): Promise<WeightFolder> {
-  const names = (await readdir(location)).sort();
+  const names = await readdir(location).catch((cause: unknown) => {
+    throw unreadable(location, cause);
+  });
+  names.sort();
   return { location, names, file: (name) => openLocalFile(location, name) };
 }
 

@@ -5,15 +5,20 @@ import { isObject, type Json, JsonSyntaxError, parseJson } from "../core/json.ts
 /** An index of 250 000 tensors takes about 30 MB. */
 const MAX_INDEX_BYTES = 256_000_000;
 
-/** Which file holds which tensor: name → file name, in the order that decides the output's order. */
-export type WeightMap = ReadonlyMap<string, string>;
+/** What an index says. */
+export interface WeightIndex {
+  /** Tensor name → name of its file, in the order that decides the output's order. */
+  readonly weightMap: ReadonlyMap<string, string>;
+  /** Every file once, in order of first appearance. */
+  readonly fileNames: readonly string[];
+}
 
 /**
  * Reads `….index.json` by the rules of formats.md §1.4. Only `weight_map` counts; `metadata` is not trusted.
  *
  * @throws {CheckpointError} `E_INDEX_SYNTAX`, `E_INDEX_PATH`, `E_EMPTY_CHECKPOINT`
  */
-export async function readWeightIndex(file: NamedFile): Promise<WeightMap> {
+export async function readWeightIndex(file: NamedFile): Promise<WeightIndex> {
   if (file.size > MAX_INDEX_BYTES) {
     throw syntaxError(`${file.name}: expected at most ${MAX_INDEX_BYTES} bytes, found ${file.size}`);
   }
@@ -21,23 +26,25 @@ export async function readWeightIndex(file: NamedFile): Promise<WeightMap> {
 }
 
 /** Parses an index that is already in memory. */
-export function parseWeightIndex(bytes: Uint8Array, where: string): WeightMap {
+export function parseWeightIndex(bytes: Uint8Array, where: string): WeightIndex {
   const document = parseDocument(bytes, where);
   if (!isObject(document)) throw syntaxError(`${where}: expected a JSON object, found something else`);
-  const map = document.get("weight_map");
-  if (!isObject(map)) throw syntaxError(`${where}: expected an object "weight_map", found none`);
-  const weightMap = new Map<string, string>();
-  for (const [name, fileName] of map) {
-    if (typeof fileName !== "string") {
-      throw syntaxError(`${where}: expected a file name for ${name} in weight_map, found something else`);
-    }
-    weightMap.set(name, fileName);
+  const weightMap = document.get("weight_map");
+  if (!isObject(weightMap)) throw syntaxError(`${where}: expected an object "weight_map", found none`);
+  if (!holdsTexts(weightMap)) {
+    throw syntaxError(`${where}: expected a file name for every tensor in weight_map, found something else`);
   }
   if (weightMap.size === 0) {
     throw new CheckpointError("E_EMPTY_CHECKPOINT", `${where}: expected tensors in weight_map, found none`);
   }
-  refuseStrayPaths(weightMap, where);
-  return weightMap;
+  const fileNames = [...new Set(weightMap.values())];
+  refuseStrayPaths(fileNames, where);
+  return { weightMap, fileNames };
+}
+
+function holdsTexts(map: ReadonlyMap<string, Json>): map is ReadonlyMap<string, string> {
+  for (const value of map.values()) if (typeof value !== "string") return false;
+  return true;
 }
 
 function parseDocument(bytes: Uint8Array, where: string): Json {
@@ -49,8 +56,8 @@ function parseDocument(bytes: Uint8Array, where: string): Json {
   }
 }
 
-function refuseStrayPaths(weightMap: WeightMap, where: string): void {
-  const stray = [...new Set(weightMap.values())].filter((fileName) => !isPlainRelative(fileName));
+function refuseStrayPaths(fileNames: readonly string[], where: string): void {
+  const stray = fileNames.filter((fileName) => !isPlainRelative(fileName));
   if (stray.length === 0) return;
   throw new CheckpointError(
     "E_INDEX_PATH",

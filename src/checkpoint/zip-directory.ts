@@ -63,12 +63,15 @@ export async function locateZipContent(source: ByteSource, entry: ZipEntry, wher
       `${where}: ${name}: expected plain content, found it encrypted`,
     );
   }
-  if (entry.method !== 0 || entry.size !== entry.storedSize) {
+  if (entry.method !== 0) {
     throw new CheckpointError(
       "E_ZIP_COMPRESSED",
       `${where}: ${name}: expected content stored as it is (method 0), found it compressed (method ${entry.method})`,
       { hint: "Load the file with PyTorch and save it again; torch.save never compresses." },
     );
+  }
+  if (entry.size !== entry.storedSize) {
+    throw corrupt(`${where}: ${name}: expected ${entry.size} bytes, found ${entry.storedSize} stored`);
   }
   const nameBytes = new TextEncoder().encode(name);
   const headerEnd = headerOffset + LOCAL_BYTES + nameBytes.length;

@@ -1,36 +1,18 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { ModelFacts } from "../../src/chat-config/chat-config.ts";
 import { prepareChatConfig } from "../../src/chat-config/prepare-chat-config.ts";
 import { writeChatConfig } from "../../src/chat-config/write-chat-config.ts";
-import { isObject, parseJson } from "../../src/core/json.ts";
 import type { GoldenCase } from "./golden-case.ts";
 import { expectedFiles, goldenCases, layOut, otherFiles } from "./golden-case.ts";
+import { factsOf } from "./golden-facts.ts";
 
 const cases = goldenCases();
-
-const EMBEDDING: Readonly<Record<string, ModelFacts["embeddingMetadata"]>> = {
-  "qwen3-embedding": { modelType: "decoder", poolingStrategy: "last", normalize: true },
-  bert: { modelType: "encoder", poolingStrategy: "cls", normalize: true },
-  "bert-bge": { modelType: "encoder", poolingStrategy: "cls", normalize: true },
-};
-
-/** The facts of the architecture, read off the expected text. */
-function factsOf(golden: GoldenCase): ModelFacts {
-  const expected = parseJson(golden.expected ?? "{}");
-  const modelConfig = isObject(expected) ? expected.get("model_config") : undefined;
-  const modelType = golden.model_type ?? "";
-  if (!isObject(modelConfig)) throw new Error(`${golden.id} has no model_config`);
-  const embeddingMetadata = EMBEDDING[modelType];
-  return { modelType, modelConfig, modelTask: embeddingMetadata ? "embedding" : "chat", embeddingMetadata };
-}
 
 async function generate(golden: GoldenCase, folder: string) {
   return prepareChatConfig({
     model: factsOf(golden),
     quantization: golden.quantization,
-    overrides: golden.overrides,
     folder,
     convTemplate: golden.conv_template,
   });
@@ -67,7 +49,6 @@ async function generateChanged(change: (folder: string) => Promise<void>, strict
   return prepareChatConfig({
     model: factsOf(SOUND),
     quantization: "q4f16_1",
-    overrides: {},
     folder,
     convTemplate: "llama-3_1",
     strict,
@@ -78,7 +59,7 @@ describe("what upstream refuses", () => {
   it("is refused with the list of templates for an unregistered one", async () => {
     const golden = caseNamed("error-unregistered-template");
     const folder = await layOut(golden);
-    const input = { model: factsOf(SOUND), quantization: "q4f16_1", overrides: {}, folder };
+    const input = { model: factsOf(SOUND), quantization: "q4f16_1", folder };
     const failed = prepareChatConfig({ ...input, convTemplate: golden.conv_template });
     await expect(failed).rejects.toMatchObject({
       code: "E_CONV_TEMPLATE",
@@ -92,7 +73,7 @@ describe("what upstream refuses", () => {
   ] as const) {
     it(`is refused for ${id}`, async () => {
       const folder = await layOut(caseNamed(id));
-      const input = { model: factsOf(SOUND), quantization: "q4f16_1", overrides: {}, folder };
+      const input = { model: factsOf(SOUND), quantization: "q4f16_1", folder };
       await expect(prepareChatConfig({ ...input, convTemplate: "llama-2" })).rejects.toMatchObject({ code });
     });
   }
@@ -155,9 +136,6 @@ describe("notices", () => {
     return notices.join("\n");
   };
 
-  it("say when an override has no field to go to", async () => {
-    expect(await noticesOf("override-unknown-fields")).toContain("gpt2 has no such field");
-  });
   it("say when both window sizes are set", async () => {
     expect(await noticesOf("mistral-7b-context-over-window")).toContain("WebLLM refuses");
   });

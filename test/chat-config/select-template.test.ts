@@ -3,7 +3,7 @@ import type { Conversation } from "../../src/chat-config/conversation.ts";
 import { selectTemplate, templateNotices } from "../../src/chat-config/select-template.ts";
 import { templateNamed } from "../../src/chat-config/templates.ts";
 import type { PublishedModel } from "./published-templates.ts";
-import { MODELS, selectionFor } from "./published-templates.ts";
+import { chatTemplateOf, MODELS, selectionFor } from "./published-templates.ts";
 
 const QWEN_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
 /** Template and model that agree in everything. */
@@ -191,6 +191,14 @@ describe("choosing a conversation template", () => {
   it("warns when the template cannot be parsed", () => {
     const report = selectTemplate(selectionFor({ ...MODELS.qwen2, jinja: "{% for %}" }));
     expect(report.match).toBe("refused");
+  });
+
+  it("ends a template that would not end by itself", () => {
+    const endless =
+      "{% for a in range(100000) %}{% for b in range(100000) %}{{ '' }}{% endfor %}{% endfor %}";
+    const template = chatTemplateOf({ ...MODELS.qwen2, jinja: endless });
+    const probe = { name: "user", messages: [{ role: "user", content: "Hi" }], reply: true } as const;
+    expect(template.render(probe)).toEqual({ refused: expect.stringContaining("timed out") });
   });
 
   it("says that nothing was checked without a chat template", () => {

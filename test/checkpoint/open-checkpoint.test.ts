@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { openLocalFile } from "../../src/checkpoint/local-file.ts";
@@ -188,6 +188,35 @@ describe("both formats in one folder", () => {
     expect(checkpoint.notices).toEqual([
       "Both model.safetensors and pytorch_model.bin are present; model.safetensors is used. Choose with --source-format.",
     ]);
+  });
+});
+
+describe("PyTorch files", () => {
+  const torch = new URL("../golden/torch/llama-zip-sharded", import.meta.url).pathname;
+
+  it("are found beside safetensors when asked for", async () => {
+    const { folder } = await goldenFolder("noindex");
+    for (const name of await readdir(torch)) await copyFile(path.join(torch, name), path.join(folder, name));
+    const checkpoint = await openCheckpoint(folder, { sourceFormat: "huggingface-torch" });
+    expect(checkpoint.format).toBe("huggingface-torch");
+    expect(checkpoint.files.map(({ name }) => name)).toEqual([
+      "pytorch_model-00001-of-00002.bin",
+      "pytorch_model-00002-of-00002.bin",
+    ]);
+  });
+
+  it("that an index names for a value of None count as there", async () => {
+    const folder = await tempFolder();
+    const views = new URL("../golden/torch/qwen2-zip-views/pytorch_model.bin", import.meta.url).pathname;
+    await copyFile(views, path.join(folder, "a.bin"));
+    const weightMap = { "model.norm.weight": "a.bin", "model.unused_none": "a.bin" };
+    await writeFile(
+      path.join(folder, "pytorch_model.bin.index.json"),
+      JSON.stringify({ weight_map: weightMap }),
+    );
+    const checkpoint = await openCheckpoint(folder);
+    expect([...checkpoint.tensors.keys()]).toEqual(["model.norm.weight"]);
+    expect(checkpoint.notices).toEqual(["a.bin: skipped 1 names that hold None: model.unused_none"]);
   });
 });
 

@@ -166,6 +166,15 @@ describe("a zip container", () => {
       /at most 268435456/,
     ],
     [
+      "a stored entry of two sizes",
+      [
+        { name: "m/data.pkl", content: good },
+        { ...data, content: Buffer.alloc(20), size: 24 },
+      ],
+      "E_ZIP_CORRUPT",
+      /expected 24 bytes, found 20 stored/,
+    ],
+    [
       "an encrypted entry",
       [
         { name: "m/data.pkl", content: good },

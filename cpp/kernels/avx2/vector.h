@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../kernels.h"
+#include "../group-batch.h"
 
 namespace mlc {
 
@@ -28,8 +28,6 @@ static inline void store128(uint8_t* at, __m128i value) {
 static inline void store256(uint8_t* at, __m256i value) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), value);
 }
-
-constexpr size_t width_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 
 static inline __m256 widen_bf16(__m128i half) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));

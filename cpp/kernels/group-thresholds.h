@@ -29,9 +29,10 @@
 
 #include <cstdint>
 
-#include "../kernels.h"
+#include "kernels.h"
 
 namespace mlc {
+namespace {
 
 constexpr float kMagic = 12582912.0f;      // 1.5 * 2^23, bits 0x4B400000
 constexpr float kThresholdBase = 1024.0f;  // where one unit in the last place is 2^-13
@@ -61,6 +62,18 @@ struct Thresholds<3> {
   static constexpr uint32_t kBaseBits = threshold_base_bits(64 + 8, 64);
 };
 
+// The thresholds themselves, for instruction sets that look up sixteen floats at once.
+template <int Bits>
+struct ThresholdFloats {
+  float at[16];
+  constexpr ThresholdFloats() : at() {
+    for (int k = 0; k < 16; ++k) {
+      const float half = static_cast<float>(k) + 0.5f - (Bits == 4 ? 7.0f : 3.0f);
+      at[k] = half + static_cast<float>(Thresholds<Bits>::kBytes[k] - 64) * 0x1p-13f;
+    }
+  }
+};
+
 // The magnitudes (in the source's bits) of a group's maximum for which all of the above holds: s is
 // a normal f16 and the maximum stays finite. From bf16 the scale is at least 2^-12, so that an
 // element below 2^-14, which f16 would round, is less than a quarter of the scale before and after.
@@ -71,4 +84,5 @@ constexpr uint32_t highest_ordinary(DType from) {
   return from == DType::kF32 ? 0x477FEFFF : from == DType::kF16 ? 0x7BFF : 0x477F;
 }
 
+}  // namespace
 }  // namespace mlc
