@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { positiveInteger, wholeNumber } from "./option-types.ts";
+import { integer, positiveInteger, wholeNumber } from "./option-types.ts";
 
 /** Options that change mlc-chat-config.json. */
 export interface ChatFlags {
@@ -22,7 +22,7 @@ export function withChatOptions(command: Command): Command {
       "conversation template (default: chosen, and checked against the tokenizer's)",
     )
     .option("--context-window-size <tokens>", "longest context", positiveInteger)
-    .option("--sliding-window-size <tokens>", "window of sliding attention; -1 for none", wholeNumber)
+    .option("--sliding-window-size <tokens>", "window of sliding attention; -1 for none", integer)
     .option("--prefill-chunk-size <tokens>", "tokens that are prefilled at once", positiveInteger)
     .option("--attention-sink-size <tokens>", "tokens that sliding attention always sees", wholeNumber)
     .option("--tensor-parallel-shards <count>", "number of devices a layer is spread over", positiveInteger)

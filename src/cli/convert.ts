@@ -2,12 +2,12 @@ import { type Command, Option } from "commander";
 import type { ConversionReport } from "../report/conversion-report.ts";
 import { type ChatFlags, chatOptionsOf, withChatOptions } from "./chat-options.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
-import { byteSize, positiveInteger, shardRange } from "./option-types.ts";
+import { byteSize, collect, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
 
 interface ConvertFlags extends ConversionFlags, ChatFlags {
-  readonly quantization: string;
+  readonly quantization: readonly string[];
   readonly output: string;
   readonly backend: string;
   readonly threads?: number;
@@ -26,7 +26,15 @@ interface ConvertFlags extends ConversionFlags, ChatFlags {
 const EXAMPLES = `
 Examples:
   $ mlc-convert ./Llama-3.2-1B-Instruct -q q4f16_1 -o ./Llama-3.2-1B-q4f16_1-MLC
-  $ mlc-convert ./gemma-2-2b -q q0f16 -o out --threads 4 --json`;
+  $ mlc-convert ./gemma-2-2b -q q0f16 -o out --threads 4 --json
+  $ mlc-convert ./gemma-2-2b -q q4f16_1 -q q4f32_1 -o ./gemma-2-2b-{quantization}-MLC
+  $ mlc-convert ./Llama-3.1-70B -q q4f16_1 --preshard 4 --rank 2 -o ./part-2`;
+
+const SCHEME_HELP =
+  "quantization scheme, e.g. q4f16_1; give it several times to read the source once for all";
+const OUTPUT_HELP =
+  "folder for the result; {quantization} in it stands for the scheme, " +
+  "and several schemes without it go into folders of their names in it";
 
 /** Registers `convert`, the default command, and upstream's spelling of it. */
 export function registerConvert(program: Command): void {
@@ -34,14 +42,14 @@ export function registerConvert(program: Command): void {
   withOptions(
     convert.description("convert a checkpoint, a folder or a model of the hub, for MLC-LLM and WebLLM"),
   )
-    .requiredOption("-q, --quantization <name>", "quantization scheme, e.g. q4f16_1")
-    .requiredOption("-o, --output <folder>", "folder for the result")
+    .requiredOption("-q, --quantization <name>", SCHEME_HELP, collect)
+    .requiredOption("-o, --output <folder>", OUTPUT_HELP)
     .addHelpText("after", EXAMPLES)
     .action((model: string, flags: ConvertFlags) => run(model, flags));
   const upstream = program.command("convert_weight <config>");
   withOptions(upstream.description("the same, spelled as upstream spells it"))
-    .requiredOption("--quantization <name>", "quantization scheme")
-    .requiredOption("-o, --output <folder>", "folder for the result")
+    .requiredOption("--quantization <name>", "quantization scheme", collect)
+    .requiredOption("-o, --output <folder>", OUTPUT_HELP)
     .action((config: string, flags: ConvertFlags) => run(config, flags));
 }
 
@@ -66,12 +74,17 @@ function withOptions(command: Command): Command {
 
 function run(model: string, flags: ConvertFlags): Promise<void> {
   return runCommand(flags, async (printer, signal) => {
-    const { convert } = await import("../convert.ts");
-    const { fsync, mmap, ...request } = flags;
+    const { convertMany } = await import("../convert.ts");
+    const { fsync, mmap, quantization, ...request } = flags;
     const onEvent = printer.onEvent.bind(printer);
     const chat = chatOptionsOf(flags);
-    const report = await convert({ model, ...request, chat, sync: fsync, map: mmap }, { onEvent, signal });
-    printer.result(report, () => summary(report));
+    const reports = await convertMany(
+      { model, ...request, chat, quantizations: quantization, sync: fsync, map: mmap },
+      { onEvent, signal },
+    );
+    const [report] = reports;
+    const data = report && reports.length === 1 ? report : { conversions: reports };
+    printer.result(data, () => reports.flatMap(summary));
     return true;
   });
 }

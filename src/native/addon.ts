@@ -47,6 +47,7 @@ export interface JobProgress {
 
 /** A run on the addon's own threads. */
 export interface NativeJob {
+  /** Shards are begun in the order in which they are added. */
   addShard(shard: JobShard): void;
   /** Resolves when all shards are finished; rejects with an Error that has a `code`. */
   start(onShard: (id: number, md5: string) => void): Promise<void>;

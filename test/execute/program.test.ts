@@ -78,9 +78,18 @@ describe("a program", () => {
     });
     const layout: Layout = { shards, float32AsBfloat16: false, nbytes: 0 };
     await runShards(
-      { files: [{ path, name: "source", size: 4 * WORDS }], tensors, layout, folder, finished: new Map() },
+      [
+        {
+          files: [{ path, name: "source", size: 4 * WORDS }],
+          tensors,
+          layout,
+          folder,
+          finished: new Map(),
+          onShard: () => {},
+        },
+      ],
       { backend: BACKEND, budget: BUDGET, sync: false, map: true },
-      { onShard: () => {}, onEvent: () => {} },
+      { onEvent: () => {} },
     );
     for (const [at, elements] of expected.entries()) {
       const bytes = await readFile(join(folder, `shard-${at}`));
@@ -192,7 +201,7 @@ describe("the addon's decoder", () => {
     let ran = 0;
     for (const [tensor, nbytes] of kinds) {
       const shard = { path: "", fileOffset: 0, nbytes, tensors: [{ tensor: 0, byteOffset: 0, nbytes }] };
-      const program = encodeShard([tensor], shard, { shards: [shard], float32AsBfloat16: true, nbytes });
+      const program = encodeShard([tensor], shard, { float32AsBfloat16: true, sources: [0] });
       expect(accepts(open(path), program, nbytes), tensor.encoding.kind).toBe(true);
       for (let at = 0; at < program.length; at++) {
         const job = open(path);
