@@ -1,16 +1,17 @@
 import { join, resolve } from "node:path";
-import { conversionOutput } from "./conversion-output.ts";
+import { conversionOutput, type OutputOptions } from "./conversion-output.ts";
 import { UsageError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
 import { type ExecuteOptions, type WrittenOutput, writeOutputs } from "./execute/write-output.ts";
-import { type ConversionRequest, type PlannedConversion, planConversion } from "./plan-conversion.ts";
+import type { OpenDeps } from "./open-model.ts";
+import { type PlannedConversion, planConversion, planModel } from "./plan-conversion.ts";
 import { type ConversionReport, reportOf } from "./report/conversion-report.ts";
 
-export interface ConvertRequest extends ConversionRequest, ExecuteOptions {
+export interface ConvertRequest extends OutputOptions, ExecuteOptions {
+  /** Upstream's name of the scheme, e.g. `q4f16_1`. */
+  readonly quantization: string;
   /** Folder that the result is put into; `{quantization}` in it stands for the scheme's name. */
   readonly output: string;
-  /** Also write the index under the name that older runtimes ask for; default true. */
-  readonly legacyIndex?: boolean;
 }
 
 /** Several results of one model. */
@@ -27,7 +28,8 @@ export interface ConvertDeps {
 }
 
 /**
- * Converts a checkpoint: plan it from headers, lay out every byte, make the bytes, index them, report.
+ * Converts a checkpoint: plan it from headers, fetch what is not here, lay out every byte, make the bytes, index
+ * them, report.
  *
  * @throws {MlcConvertError} of the class that docs/errors.md lists for the cause; the target is untouched
  */
@@ -48,28 +50,49 @@ export async function convertMany(
   request: ConvertManyRequest,
   deps: ConvertDeps = {},
 ): Promise<readonly ConversionReport[]> {
-  const onEvent = deps.onEvent ?? ((): void => {});
   const started = performance.now();
+  const world = { onEvent: deps.onEvent ?? ((): void => {}), signal: deps.signal };
   const targets = outputFolders(request.output, request.quantizations);
-  onEvent({ type: "phase", phase: "plan" });
-  const planned: PlannedConversion[] = [];
-  for (const quantization of request.quantizations) {
-    planned.push(await planConversion({ ...request, quantization }));
-  }
-  const notices = new Set(planned.flatMap(({ plan }) => plan.notices));
-  for (const message of notices) onEvent({ type: "notice", message });
+  world.onEvent({ type: "phase", phase: "plan" });
+  const planned = await planAll(request, world);
   const outputs = await Promise.all(
     planned.map((one, index) => conversionOutput(one, { ...request, output: targets[index] as string })),
   );
-  const written = await writeOutputs(outputs, request, { onEvent, signal: deps.signal });
-  onEvent({ type: "phase", phase: "done" });
-  const milliseconds = performance.now() - started;
-  return planned.map(({ plan, layout }, index) =>
-    reportOf({ plan, layout, written: written[index] as WrittenOutput, milliseconds }),
+  const notices = outputs.map((output, index) => [
+    ...(planned[index]?.plan.notices ?? []),
+    ...output.notices,
+  ]);
+  for (const message of new Set(notices.flat())) world.onEvent({ type: "notice", message });
+  const written = await writeOutputs(
+    outputs.map((output) => output.request),
+    request,
+    world,
   );
+  world.onEvent({ type: "phase", phase: "done" });
+  const milliseconds = performance.now() - started;
+  return planned.map(({ plan, layout }, index) => {
+    const told = { ...plan, notices: notices[index] ?? [] };
+    return reportOf({ plan: told, layout, written: written[index] as WrittenOutput, milliseconds });
+  });
+}
+
+/** Plans every scheme from headers; then brings a model of the hub here and plans again where it now lies. */
+async function planAll(request: ConvertManyRequest, deps: OpenDeps): Promise<readonly PlannedConversion[]> {
+  const [first, ...others] = request.quantizations.map((quantization) => ({ ...request, quantization }));
+  if (!first) throw noScheme();
+  const planned = [await planConversion(first, deps)];
+  const [{ model }] = planned as [PlannedConversion];
+  for (const other of others) planned.push(await planModel(model, other));
+  if (!model.fetch) return planned;
+  deps.onEvent({ type: "phase", phase: "download" });
+  const nbytes = planned.reduce((sum, one) => sum + one.layout.nbytes, 0);
+  const local = await model.fetch({ folder: resolve(request.output), nbytes });
+  return Promise.all([first, ...others].map((one) => planModel(local, one)));
 }
 
 const PLACEHOLDER = "{quantization}";
+
+const noScheme = (): UsageError => new UsageError("E_OPTION", "expected a quantization scheme, found none");
 
 /**
  * Where the results go: `{quantization}` in `output` is replaced by the scheme's name; without it one scheme
@@ -78,8 +101,7 @@ const PLACEHOLDER = "{quantization}";
  * @throws {UsageError} where no scheme or one scheme twice is named
  */
 export function outputFolders(output: string, quantizations: readonly string[]): readonly string[] {
-  if (quantizations.length === 0)
-    throw new UsageError("E_OPTION", "expected a quantization scheme, found none");
+  if (quantizations.length === 0) throw noScheme();
   if (new Set(quantizations).size < quantizations.length) {
     throw new UsageError("E_OPTION", `expected each scheme once, found ${quantizations.join(", ")}`);
   }

@@ -1,6 +1,6 @@
 import { UsageError } from "./core/errors.ts";
 import type { Layout } from "./core/layout.ts";
-import { type ModelRequest, type OpenedModel, openModel } from "./open-model.ts";
+import { type ModelRequest, type OpenDeps, type OpenedModel, openModel } from "./open-model.ts";
 import type { Architecture } from "./plan/architecture.ts";
 import { createPlan } from "./plan/create-plan.ts";
 import { detectArchitecture } from "./plan/detect-architecture.ts";
@@ -51,22 +51,29 @@ function checkRank({ preshard, rank }: ConversionRequest): void {
 
 /**
  * Plans a conversion from config.json and the tensor headers alone. Every naming, shape, dtype and support
- * problem shows here, before a weight is read.
+ * problem shows here, before a weight is read or downloaded.
  *
  * @throws {MlcConvertError} of the class that docs/errors.md lists for the cause
  */
-export async function planConversion(request: ConversionRequest): Promise<PlannedConversion> {
+export async function planConversion(
+  request: ConversionRequest,
+  deps: OpenDeps = { onEvent: () => {} },
+): Promise<PlannedConversion> {
   checkRank(request);
   const scheme = schemeOf(request.quantization);
   const sourceFormat = request.sourceFormat ?? (scheme.kind === "awq" ? "awq" : "auto");
-  const model = await openModel({ ...request, sourceFormat });
+  return planModel(await openModel({ ...request, sourceFormat }, deps), request);
+}
+
+/** Plans the conversion of a model that is open. */
+export async function planModel(model: OpenedModel, request: ConversionRequest): Promise<PlannedConversion> {
   const { key, notices } = await detectArchitecture(model.config, request.modelType);
   const architecture = await architectureOf(key);
   const plan = await createPlan({
     architecture,
     config: model.config,
     checkpoint: model.checkpoint,
-    scheme,
+    scheme: schemeOf(request.quantization),
     ...(request.ftArch === undefined ? {} : { ftArch: request.ftArch }),
     ...(request.preshard === undefined ? {} : { preshard: request.preshard }),
     ...(request.rank === undefined ? {} : { rank: request.rank }),

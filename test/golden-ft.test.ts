@@ -75,7 +75,7 @@ async function make(vector: Vector, { ftArch, backend, threads }: Attempt): Prom
   const layout = layOut(plan.tensors);
   const target = join(folder, "out");
   await writeOutput(
-    { plan, layout, target, version: "0", facts: {}, closingFiles: () => [] },
+    { plan, layout, target, version: "0", facts: {}, closingFiles: async () => [] },
     { backend, threads, sync: false },
     { onEvent: () => undefined },
   );

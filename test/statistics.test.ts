@@ -74,7 +74,7 @@ describe("statistics", () => {
     const checkpoint = await openCheckpoint(model, { sourceFormat: "auto" });
     const info = checkpoint.tensors.get(`${module}.weight`);
     const source = await tensorBytes(checkpoint, `${module}.weight`);
-    const [rows, cols] = info?.shape as readonly [number, number];
+    const [rows = 0, cols = 0] = info?.shape ?? [];
     const [, groups] = scales.shape as readonly [number, number];
     const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const [wordView, scaleView, sourceView] = [view(words.bytes), view(scales.bytes), view(source)];

@@ -142,6 +142,21 @@ Status PieceStream::make_ggml(const Piece& piece, Chunk* chunk) {
 
 // ---- group quantization ------------------------------------------------------------------------
 
+// Groups that a transposed strip must be a multiple of: a source in blocks can only be cut between
+// its blocks, the longest of which have 256 elements (256 = 8 * 32, 1280 = 5 * 256 = 32 * 40).
+static uint64_t strip_unit(const Piece& piece) {
+  for (const Block& block : piece.gather.blocks) {
+    if (block.type.is_block) return piece.group == 32 ? 8 : 32;
+  }
+  return 1;
+}
+
+// At most `wanted` groups in whole units; at least one unit.
+static uint64_t strip_groups(const Piece& piece, uint64_t wanted, uint64_t left) {
+  const uint64_t unit = strip_unit(piece);
+  return std::min(left, std::max<uint64_t>(1, wanted / unit) * unit);
+}
+
 void PieceStream::begin_kept_scales(const Piece& piece) {
   const bool wanted = index_ + 1 < pieces_.size() && pieces_[index_ + 1].scales_of_previous &&
                       scale_bytes(piece) <= kMaxKeptScales;
@@ -221,7 +236,7 @@ Status PieceStream::make_group_words_transposed(const Piece& piece, Chunk* chunk
   const size_t strip_bytes = static_cast<size_t>(piece.rows) * 16;
   const uint64_t first = position_ / strip_bytes;
   const uint64_t groups =
-      std::min<uint64_t>(groups_per_row(piece) - first, std::max<size_t>(1, 4 * tile_bytes_ / strip_bytes));
+      strip_groups(piece, 4 * tile_bytes_ / strip_bytes, groups_per_row(piece) - first);
   uint8_t* words = output(static_cast<size_t>(groups) * strip_bytes);
   const size_t scale_line = static_cast<size_t>(piece.rows) * dtype_bytes(piece.model);
   uint8_t* scales = kept_scales_.empty() ? meter_.scales(static_cast<size_t>(groups) * scale_line)
@@ -249,8 +264,9 @@ Status PieceStream::make_group_scales(const Piece& piece, Chunk* chunk) {
   const uint64_t lines = piece.transposed ? groups_per_row(piece) : piece.rows;
   const uint64_t line = piece.transposed ? piece.rows : groups_per_row(piece);
   const uint64_t first = position_ / (line * stored);
-  const uint64_t count =
-      std::min<uint64_t>(lines - first, std::max<uint64_t>(1, tile_bytes_ / 8 / (line * unit)));
+  const uint64_t wanted = tile_bytes_ / 8 / (line * unit);
+  const uint64_t count = piece.transposed ? strip_groups(piece, wanted, lines - first)
+                                          : std::min(lines - first, std::max<uint64_t>(1, wanted));
   const size_t scales = static_cast<size_t>(count * line);
   uint8_t* made = piece.store_bf16_scale ? grow(&staged_, scales * unit) : output(scales * unit);
   Status status = Status::ok();

@@ -149,11 +149,13 @@ bool read_gather(Cursor* in, const std::vector<uint64_t>& sizes, Gather* gather)
   gather->outer = in->integer();
   const uint64_t blocks = in->integer(in->left());
   if (!in->sound()) return false;
-  gather->blocks.resize(static_cast<size_t>(blocks));
   uint64_t end = 0;
-  for (Block& block : gather->blocks) {
+  for (uint64_t index = 0; index < blocks; ++index) {
+    Block block;
     if (!read_block(in, gather->outer, sizes, &block)) return false;
-    end += block.count;
+    if (block.count == 0) continue;
+    if (!multiply_add(block.count, 1, &end)) return false;
+    gather->blocks.push_back(block);
     gather->ends.push_back(end);
   }
   return multiply_add(gather->outer, end, &gather->count);
@@ -211,6 +213,62 @@ uint64_t encoded_bytes(const Piece& piece) {
   return 0;
 }
 
+bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
+}
+
+// Whether every element can be brought into the model dtype: bits of any type may be copied, but only
+// floats are computed with.
+bool is_convertible(const Piece& piece, const Gather& gather) {
+  if (piece.transform == Transform::kDividePow2 && piece.transform_argument > 126) return false;
+  for (const Block& block : gather.blocks) {
+    const ElementType& type = block.type;
+    const bool copied = !type.is_block && type.dtype == piece.model && piece.transform == Transform::kNone;
+    if (!copied && !is_float(piece.model)) return false;
+    const bool summed = piece.transform == Transform::kAddOneInSource;
+    if (summed && !type.is_block && !is_float(type.dtype)) return false;
+  }
+  return true;
+}
+
+bool is_group_sound(const Piece& piece) {
+  const bool known = (piece.bits == 4 && piece.group == 32) || (piece.bits == 3 && piece.group == 40);
+  return known && is_float(piece.model) && (!piece.store_bf16_scale || piece.model == DType::kF32);
+}
+
+// Scales are kept from the piece before only where that made exactly these.
+bool continues(const Piece& piece, const Piece* previous) {
+  if (!piece.scales_of_previous || piece.encoding == Encoding::kFp8Scale) return true;
+  return previous != nullptr && previous->encoding == Encoding::kGroupWords &&
+         previous->rows == piece.rows && previous->cols == piece.cols &&
+         previous->group == piece.group && previous->model == piece.model &&
+         previous->transposed == piece.transposed;
+}
+
+// What the makers of piece-stream.cpp rely on.
+bool is_sound(const Piece& piece, const Piece* previous) {
+  if (piece.encoding == Encoding::kConstant) return true;
+  if (piece.rows == 0 || piece.cols == 0) return false;
+  if (!is_convertible(piece, piece.gather) || !is_convertible(piece, piece.scale_gather)) return false;
+  switch (piece.encoding) {
+    case Encoding::kRaw: return true;
+    case Encoding::kRawBf16: return piece.model == DType::kF32;
+    case Encoding::kGroupWords: return is_group_sound(piece);
+    case Encoding::kGroupScales: return is_group_sound(piece) && continues(piece, previous);
+    case Encoding::kFp8Values:
+    case Encoding::kFp8Scale: return piece.model == DType::kF16;
+    case Encoding::kFtWords:
+      if (piece.model != DType::kF16) return false;
+      return piece.ft_arch < 75 ? piece.rows % 8 == 0 : piece.rows % 4 == 0 && piece.cols % 64 == 0;
+    case Encoding::kFtScales: return piece.model == DType::kF16;
+    case Encoding::kGgml:
+      return piece.model == DType::kF32 &&
+             piece.rows * piece.cols % kBlockShapes[static_cast<size_t>(piece.ggml)].elements == 0;
+    case Encoding::kConstant: break;
+  }
+  return false;
+}
+
 }  // namespace
 
 size_t dtype_bytes(DType dtype) { return kDTypeBytes[static_cast<size_t>(dtype)]; }
@@ -230,7 +288,9 @@ Status decode_shard(const double* words, size_t count, const std::vector<uint64_
   uint64_t total = 0;
   for (uint64_t index = 0; index < pieces; ++index) {
     Piece piece;
-    if (!read_piece(&in, source_sizes, &piece) || encoded_bytes(piece) != piece.nbytes) {
+    const Piece* previous = shard->pieces.empty() ? nullptr : &shard->pieces.back();
+    if (!read_piece(&in, source_sizes, &piece) || !is_sound(piece, previous) ||
+        encoded_bytes(piece) != piece.nbytes) {
       return Status::error("E_PROGRAM", "shard " + std::to_string(shard->id) + ": piece " +
                                             std::to_string(index) + " is malformed");
     }

@@ -57,17 +57,19 @@ export function namedTokens(
 }
 
 /** Token → id of the model's vocabulary; a Unigram entry's id is its position. */
-export function vocabularyOf(tokenizer: JsonObject): ReadonlyMap<string, number> {
+export function vocabularyOf(tokenizer: JsonObject): Map<string, number> {
   const model = tokenizer.get("model");
   const vocabulary = isObject(model) ? model.get("vocab") : undefined;
-  const entries = isObject(vocabulary)
-    ? [...vocabulary]
-    : listOf(vocabulary).map((pair, index) => [isArray(pair) ? pair[0] : undefined, index]);
-  return new Map(
-    entries.filter(
-      (entry): entry is [string, number] => typeof entry[0] === "string" && typeof entry[1] === "number",
-    ),
-  );
+  const ids = new Map<string, number>();
+  if (isObject(vocabulary)) {
+    for (const [token, id] of vocabulary) if (typeof id === "number") ids.set(token, id);
+  } else {
+    for (const [id, pair] of listOf(vocabulary).entries()) {
+      const token = isArray(pair) ? pair[0] : undefined;
+      if (typeof token === "string") ids.set(token, id);
+    }
+  }
+  return ids;
 }
 
 /** A token's text: a string itself, or the `content` of an object. */

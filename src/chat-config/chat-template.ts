@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm";
 import { Template } from "@huggingface/jinja";
 import type { Json, JsonObject } from "../core/json.ts";
 import { isArray, isObject } from "../core/json.ts";
@@ -12,10 +13,31 @@ export interface ChatTemplate {
   readonly from: string;
   readonly bosToken: string;
   readonly eosToken: string;
+  /** True when it writes the current date, which no conversation template can do. */
+  readonly writesDate: boolean;
   /** Renders a probe; a template that raises an exception refuses it. */
   readonly render: (probe: Probe) => ProbeText;
 }
 
+/** The template language's clock; probes get a fixed one, so that a result does not change from day to day. */
+const CLOCK = "strftime_now";
+const PROBE_DATE: Readonly<Record<string, string>> = {
+  "%d": "26",
+  "%b": "Jul",
+  "%B": "July",
+  "%m": "07",
+  "%Y": "2024",
+  "%A": "Friday",
+  "%H": "12",
+  "%M": "00",
+};
+
+function probeDate(format: string): string {
+  return format.replace(/%[a-zA-Z]/g, (field) => PROBE_DATE[field] ?? "");
+}
+
+/** A probe takes about a millisecond. */
+const PROBE_TIMEOUT_MS = 2000;
 /** Published templates are at most some 20 kB. */
 const MAX_CHARACTERS = 1 << 20;
 
@@ -46,11 +68,17 @@ export function makeChatTemplate(text: string, from: string, named: ReadonlyMap<
     from,
     bosToken: token("bos_token"),
     eosToken: token("eos_token"),
-    render: renderer(text, variables),
+    writesDate: text.includes(CLOCK),
+    render: renderer(text.replaceAll(CLOCK, "probe_date"), { ...variables, probe_date: probeDate }),
   };
 }
 
-function renderer(text: string, variables: Readonly<Record<string, string>>): ChatTemplate["render"] {
+/** A template comes with the checkpoint and can loop for ever; the engine's watchdog ends that. */
+function withinTime(render: () => string): string {
+  return String(runInNewContext("render()", { render }, { timeout: PROBE_TIMEOUT_MS }));
+}
+
+function renderer(text: string, variables: Readonly<Record<string, unknown>>): ChatTemplate["render"] {
   const attempt = (make: () => string): ProbeText => {
     try {
       return { text: make() };
@@ -67,7 +95,8 @@ function renderer(text: string, variables: Readonly<Record<string, string>>): Ch
     if (!template) return parsed;
     const ready = template;
     const messages = probe.messages.map((message) => ({ ...message }));
-    return attempt(() => ready.render({ ...variables, messages, add_generation_prompt: probe.reply }));
+    const render = (): string => ready.render({ ...variables, messages, add_generation_prompt: probe.reply });
+    return attempt(() => withinTime(render));
   };
 }
 

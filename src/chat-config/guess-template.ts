@@ -45,8 +45,11 @@ const BASE_TEMPLATES: Readonly<Record<string, string>> = {
   qwen: "qwen2",
 };
 
+/** Embedding and draft models hold no conversation, whatever template came with their tokenizer. */
+export const SILENT_TYPES: readonly string[] = ["bert", "bert-bge", "qwen3-embedding", "medusa", "eagle"];
+
 const BY_TYPE: readonly (readonly [readonly string[], string])[] = [
-  [["bert", "bert-bge", "qwen3-embedding", "medusa", "eagle"], "LM"],
+  [SILENT_TYPES, "LM"],
   [["rwkv5", "rwkv6"], "rwkv_world"],
 ];
 
@@ -63,7 +66,7 @@ const byName: Rule = ({ modelName }) => {
 
 const baseModel: Rule = ({ chatTemplate, modelType, modelName }) => {
   if (chatTemplate !== undefined) return undefined;
-  const reason = "the checkpoint has no chat template, so it is taken for a base model";
+  const reason = "the checkpoint has no chat template and is taken for a base model";
   const name = modelName.includes("codellama") ? "codellama_completion" : BASE_TEMPLATES[modelType];
   return { name: name ?? "LM", reason };
 };
@@ -71,10 +74,16 @@ const baseModel: Rule = ({ chatTemplate, modelType, modelName }) => {
 /** A rule for templates that contain a text. */
 function containing(mark: string, choose: (evidence: TemplateEvidence) => string | undefined): Rule {
   return (evidence) => {
-    if (!evidence.chatTemplate?.includes(mark)) return undefined;
+    if (!hasMark(evidence, mark)) return undefined;
     const name = choose(evidence);
-    return name === undefined ? undefined : { name, reason: `its chat template contains ${mark}` };
+    const where = evidence.chatTemplate === undefined ? "tokenizer" : "chat template";
+    return name === undefined ? undefined : { name, reason: `its ${where} contains ${mark}` };
   };
+}
+
+/** Looks into the chat template, or without one into the tokenizer. */
+function hasMark({ chatTemplate, vocabulary }: TemplateEvidence, mark: string): boolean {
+  return chatTemplate?.includes(mark) ?? vocabulary.added.some((token) => token.includes(mark));
 }
 
 function ofType(types: readonly string[], name: string): Rule {
@@ -116,7 +125,7 @@ function zephyr({ modelType, vocabulary, eosToken }: TemplateEvidence): string |
 const RULES: readonly Rule[] = [
   byType, // 1, 2
   (evidence) => (evidence.chatTemplate === undefined ? byName(evidence) : undefined), // 20 before 3
-  baseModel, // 3
+  (evidence) => (isChatName(evidence.modelName) ? undefined : baseModel(evidence)), // 3
   containing("<｜User｜>", deepseekR1), // 4
   containing("<|header_start|>", () => "llama-4"), // 5
   containing("<|start_header_id|>", ({ vocabulary }) =>
@@ -130,9 +139,7 @@ const RULES: readonly Rule[] = [
   containing("<<SYS>>", () => "llama-2"), // 8
   containing("[INST]", () => "mistral_default"), // 9
   // Row 10: `<|im_sep|>` fits no template, and the rows below must not take it.
-  containing("<|im_start|>", (evidence) =>
-    evidence.chatTemplate?.includes("<|im_sep|>") ? undefined : chatml(evidence),
-  ), // 11
+  containing("<|im_start|>", (evidence) => (hasMark(evidence, "<|im_sep|>") ? undefined : chatml(evidence))), // 11
   containing("<start_of_turn>", ({ vocabulary, modelType }) => {
     const id = vocabulary.idOf("<end_of_turn>");
     if (id === 107) return "gemma_instruction";
@@ -147,16 +154,24 @@ const RULES: readonly Rule[] = [
   ofType(["orion"], "orion"), // 17
   ofType(["chatglm"], "glm"),
   ofType(["llava"], "llava"),
-  (evidence) =>
-    evidence.chatTemplate?.includes("<|assistant|>") ? containing("<|user|>", zephyr)(evidence) : undefined, // 18
+  (evidence) => (hasMark(evidence, "<|assistant|>") ? containing("<|user|>", zephyr)(evidence) : undefined), // 18
   (evidence) =>
     ["deepseek", "deepseek_v2"].includes(evidence.modelType) && evidence.chatTemplate?.includes("Assistant:")
       ? containing("User: ", ({ modelType }) => modelType)(evidence)
       : undefined, // 19
   byName, // 20
+  baseModel,
 ];
 
-/** The first guess, or `undefined` when no row of the table fits. */
+/** Names under which chat models without a chat template are published. */
+function isChatName(modelName: string): boolean {
+  return /instruct|chat|zephyr|hermes|-it\b/.test(modelName);
+}
+
+/**
+ * The first guess, or `undefined` when no row of the table fits. A chat model without a chat template is
+ * judged by the turn marks among its tokenizer's added tokens.
+ */
 export function guessTemplate(evidence: TemplateEvidence): TemplateGuess | undefined {
   for (const rule of RULES) {
     const guess = rule(evidence);

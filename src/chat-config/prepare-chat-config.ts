@@ -9,8 +9,9 @@ import type { ConfigFolder } from "./config-folder.ts";
 import { openConfigFolder } from "./config-folder.ts";
 import type { SamplingValues } from "./sampling-values.ts";
 import { fillSamplingValues } from "./sampling-values.ts";
-import type { TemplateReport } from "./select-template.ts";
-import { selectTemplate, templateNotices } from "./select-template.ts";
+import { selectTemplate } from "./select-template.ts";
+import type { TemplateReport } from "./template-report.ts";
+import { templateNotices } from "./template-report.ts";
 import { templateNamed } from "./templates.ts";
 import type { OutputFile, TokenizerFiles } from "./tokenizer-files.ts";
 import { collectTokenizerFiles, refuseDuplicateTokens } from "./tokenizer-files.ts";
@@ -20,8 +21,6 @@ import { readVocabulary } from "./vocabulary.ts";
 export interface ChatConfigInput {
   readonly model: ModelFacts;
   readonly quantization: string;
-  /** Overrides that were given, by upstream's field name; they are already in `model.modelConfig`. */
-  readonly overrides: Readonly<Record<string, Json>>;
   /** The folder of config.json, generation_config.json and the tokenizer files. */
   readonly folder: string;
   /** Name of a registered template; chosen and checked when absent. */
@@ -79,7 +78,7 @@ export async function prepareChatConfig(input: ChatConfigInput): Promise<Prepare
     modelName: `${input.modelName ?? ""} ${textOf(config?.get("_name_or_path")) ?? ""}`.trim(),
     chatTemplate: await readChatTemplate(folder, tokenizer.tokenizerConfig),
     vocabulary: readVocabulary(tokenizer.tokenizer ?? new Map()),
-    ids: sampling.values,
+    ids: new Map([...sampling.values].filter(([name]) => !sampling.defaultedIds.includes(name))),
     named: namedTokens({
       tokenizerConfig: tokenizer.tokenizerConfig,
       specialTokensMap: await folder.readObject("special_tokens_map.json"),
@@ -101,8 +100,8 @@ export async function prepareChatConfig(input: ChatConfigInput): Promise<Prepare
     text,
     template,
     notices: [
+      ...folder.notices(),
       ...templateNotices(template),
-      ...unknownOverrides(input),
       ...tokenizer.notices,
       ...(detected?.decoderFound === false
         ? ["tokenizer.json names no ByteLevel or ByteFallback decoder; byte_fallback is assumed."]
@@ -135,13 +134,6 @@ function refuseUnloadable(tokenizer: TokenizerFiles, strict: boolean): void {
   throw new CheckpointError("E_TOKENIZER_MISSING", problem, {
     hint: "Add the missing tokenizer files to the source folder, or leave --strict out.",
   });
-}
-
-/** errors.md B17. */
-function unknownOverrides({ model, overrides }: ChatConfigInput): readonly string[] {
-  return Object.keys(overrides)
-    .filter((name) => !model.modelConfig.has(name))
-    .map((name) => `${name} was given, but ${model.modelType} has no such field; it is ignored.`);
 }
 
 function sizeNotices(

@@ -10,14 +10,17 @@ export interface Vocabulary {
   readonly tokenOf: (id: number) => string | undefined;
   /** True for an added token that is marked special. */
   readonly isSpecial: (id: number) => boolean;
+  /** Added tokens, longest first. */
+  readonly added: readonly string[];
   /** The longest added token that `text` begins with. */
   readonly addedTokenAt: (text: string) => string | undefined;
 }
 
 /** Indexes the vocabulary and the added tokens; an added token wins over a piece of the same id. */
 export function readVocabulary(tokenizer: JsonObject): Vocabulary {
-  const ids = new Map(vocabularyOf(tokenizer));
-  const tokens = new Map([...ids].map(([token, id]) => [id, token]));
+  const ids = vocabularyOf(tokenizer);
+  const tokens = new Map<number, string>();
+  for (const [token, id] of ids) tokens.set(id, token);
   const special = new Set<number>();
   const added: string[] = [];
   const entries = tokenizer.get("added_tokens");
@@ -34,6 +37,7 @@ export function readVocabulary(tokenizer: JsonObject): Vocabulary {
   added.sort((a, b) => b.length - a.length);
   return {
     size: ids.size,
+    added,
     idOf: (token) => ids.get(token),
     tokenOf: (id) => tokens.get(id),
     isSpecial: (id) => special.has(id),

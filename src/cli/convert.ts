@@ -3,12 +3,13 @@ import { type Command, Option } from "commander";
 import { OutputError } from "../core/errors.ts";
 import type { ConversionReport } from "../report/conversion-report.ts";
 import { type TensorQuality, worstOf } from "../report/statistics.ts";
+import { type ChatFlags, chatOptionsOf, withChatOptions } from "./chat-options.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { byteSize, collect, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
 
-interface ConvertFlags extends ConversionFlags {
+interface ConvertFlags extends ConversionFlags, ChatFlags {
   readonly quantization: readonly string[];
   readonly output: string;
   readonly backend: string;
@@ -19,8 +20,9 @@ interface ConvertFlags extends ConversionFlags {
   readonly mmap: boolean;
   readonly legacyIndex: boolean;
   readonly stats?: boolean;
-  readonly strict?: boolean;
   readonly report?: string;
+  readonly manifest: boolean;
+  readonly weightsOnly?: boolean;
   readonly onlyShards?: readonly [number, number];
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -42,7 +44,9 @@ const OUTPUT_HELP =
 /** Registers `convert`, the default command, and upstream's spelling of it. */
 export function registerConvert(program: Command): void {
   const convert = program.command("convert <model>", { isDefault: true });
-  withOptions(convert.description("convert a checkpoint folder to the MLC weight format"))
+  withOptions(
+    convert.description("convert a checkpoint, a folder or a model of the hub, for MLC-LLM and WebLLM"),
+  )
     .requiredOption("-q, --quantization <name>", SCHEME_HELP, collect)
     .requiredOption("-o, --output <folder>", OUTPUT_HELP)
     .addHelpText("after", EXAMPLES)
@@ -55,7 +59,7 @@ export function registerConvert(program: Command): void {
 }
 
 function withOptions(command: Command): Command {
-  return withPrinting(withConversionOptions(command))
+  return withPrinting(withChatOptions(withConversionOptions(command)))
     .addOption(new Option("--device <name>", "where to compute").choices(["auto", "cpu"]).default("auto"))
     .option("--backend <name>", "kernels to use: auto, or one that `doctor` lists", "auto")
     .option("--threads <count>", "worker threads (default: all processors)", positiveInteger)
@@ -66,11 +70,12 @@ function withOptions(command: Command): Command {
       shardRange,
     )
     .option("--stats", "measure in the same pass what every tensor loses, and show the worst")
-    .option("--strict", "publish nothing when weights are not finite or too large for the scheme's dtype")
     .option("--report <file>", "write the whole report as JSON, with --stats every tensor's loss")
     .option("--force", "replace an output folder that holds something")
     .option("--no-fsync", "do not wait until the result is durable")
     .option("--no-mmap", "read source files in pieces instead of mapping them")
+    .option("--weights-only", "write shards and index only: no chat config, tokenizer or provenance")
+    .option("--no-manifest", "do not write mlc-convert.json")
     .option("--no-legacy-index", "do not write ndarray-cache.json for older runtimes");
 }
 
@@ -79,8 +84,9 @@ function run(model: string, flags: ConvertFlags): Promise<void> {
     const { convertMany } = await import("../convert.ts");
     const { fsync, mmap, quantization, report: reportFile, ...request } = flags;
     const onEvent = printer.onEvent.bind(printer);
+    const chat = chatOptionsOf(flags);
     const reports = await convertMany(
-      { model, ...request, quantizations: quantization, sync: fsync, map: mmap },
+      { model, ...request, chat, quantizations: quantization, sync: fsync, map: mmap },
       { onEvent, signal },
     );
     const [report] = reports;

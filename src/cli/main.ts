@@ -4,8 +4,11 @@ import { Command } from "commander";
 import { registerConvert } from "./convert.ts";
 import { registerDemo } from "./demo.ts";
 import { registerDoctor } from "./doctor.ts";
+import { registerGenConfig } from "./gen-config.ts";
+import { registerModels } from "./models.ts";
 import { registerPlan } from "./plan.ts";
 import { registerVerify } from "./verify.ts";
+import { registerWeb } from "./web.ts";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { readonly version: string };
 const USAGE_EXIT_CODE = 2;
@@ -18,8 +21,22 @@ const program = new Command("mlc-convert")
     process.exit(error.exitCode === 0 ? 0 : USAGE_EXIT_CODE);
   });
 
-for (const register of [registerConvert, registerPlan, registerVerify, registerDoctor, registerDemo]) {
-  register(program);
-}
+const COMMANDS = [
+  registerConvert,
+  registerPlan,
+  registerVerify,
+  registerGenConfig,
+  registerWeb,
+  registerModels,
+  registerDoctor,
+  registerDemo,
+];
+for (const register of COMMANDS) register(program);
+
+// A reader that has seen enough, such as `head`, closes the pipe: that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
 
 await program.parseAsync();

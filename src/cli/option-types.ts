@@ -35,3 +35,10 @@ export function shardRange(text: string): readonly [first: number, last: number]
   if (!match || first > last) throw new InvalidArgumentError("expected two shard numbers such as 0-3.");
   return [first, last];
 }
+
+/** A whole number, negative ones included. */
+export function integer(text: string): number {
+  const value = Number(text);
+  if (text === "" || !Number.isSafeInteger(value)) throw new InvalidArgumentError("expected a whole number.");
+  return value;
+}

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import type { ConvertEvent, OnEvent } from "../core/events.ts";
@@ -12,11 +13,10 @@ import { refuseNonFinite } from "./refuse-non-finite.ts";
 import { type RunInput, type RunPhases, type RunSettings, runShards } from "./run-shards.ts";
 import { checkDiskSpace, keepOnly, openStaging, type Staging, writeWhole } from "./staging.ts";
 
-/** A small file that goes beside the shards. */
-export interface ExtraFile {
-  readonly name: string;
-  readonly content: string | Uint8Array;
-}
+/** A small file that goes beside the shards: text, or a copy of another file. */
+export type ExtraFile =
+  | { readonly name: string; readonly content: string | Uint8Array }
+  | { readonly name: string; readonly copyOf: string };
 
 export interface OutputRequest {
   readonly plan: Plan;
@@ -29,7 +29,7 @@ export interface OutputRequest {
    * The files that depend on the shards' hashes, in the order in which they are written.
    * The last one says that the output is complete.
    */
-  readonly closingFiles: (results: readonly ShardResult[]) => readonly ExtraFile[];
+  readonly closingFiles: (results: readonly ShardResult[]) => Promise<readonly ExtraFile[]>;
 }
 
 export interface ExecuteOptions {
@@ -207,8 +207,9 @@ async function publish(
   sync: boolean,
 ): Promise<string> {
   const ordered = request.layout.shards.map((_, index) => results.get(index) as ShardResult);
-  for (const { name, content } of request.closingFiles(ordered)) {
-    await writeWhole(join(staging.folder, name), content, sync);
+  for (const file of await request.closingFiles(ordered)) {
+    const content = "copyOf" in file ? await readFile(file.copyOf) : file.content;
+    await writeWhole(join(staging.folder, file.name), content, sync);
   }
   await staging.publish();
   return staging.target;

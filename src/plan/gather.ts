@@ -36,8 +36,11 @@ export function gatherOf(tensor: TensorInfo): Gather {
   return { outer: 1, blocks: [{ tensor, offset: 0, extents: tensor.shape, strides, outerStride: 0 }] };
 }
 
-/** One gather behind the other. Only for gathers without repetition. */
-export function inSequence(parts: readonly Gather[]): Gather {
+/** One gather behind the other; `undefined` where a part repeats itself and is not alone. */
+export function inSequence(parts: readonly Gather[]): Gather | undefined {
+  const [first] = parts;
+  if (first && parts.length === 1) return first;
+  if (parts.some(({ outer }) => outer !== 1)) return undefined;
   return { outer: 1, blocks: parts.flatMap((part) => part.blocks) };
 }
 

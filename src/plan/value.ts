@@ -103,11 +103,9 @@ function stack(parts: readonly Value[]): Value {
   if (!first) throw new ShapeProblem("nothing to stack");
   const odd = parts.find((part) => describe(part.shape) !== describe(first.shape));
   if (odd) throw new ShapeProblem(`cannot stack ${describe(first.shape)} and ${describe(odd.shape)}`);
-  return {
-    shape: [parts.length, ...first.shape],
-    gather: inSequence(parts.map((part) => part.gather)),
-    ...common(parts),
-  };
+  const gather = inSequence(parts.map((part) => part.gather));
+  if (!gather) throw new ShapeProblem(`cannot stack interleaved values ${describe(first.shape)}`);
+  return { shape: [parts.length, ...first.shape], gather, ...common(parts) };
 }
 
 function reshapeValue(value: Value, shape: readonly number[]): Value {
@@ -172,7 +170,7 @@ function cutFlat(value: Value, axis: number, ranges: Ranges): Gather {
       parts.push(sliceFlat(value.gather, (row * extent + start) * inner, (row * extent + end) * inner));
     }
   }
-  return inSequence(parts);
+  return { outer: 1, blocks: parts.flatMap(({ blocks }) => blocks) };
 }
 
 function permute(value: Value, axes: readonly number[]): Value {

@@ -35,7 +35,7 @@ export async function withLock<T>(
 ): Promise<T> {
   const staleMs = options.staleMs ?? STALE_MS;
   const mine: Held = { ...thisProcess(), token: randomBytes(8).toString("hex") };
-  await makeFolder(path.dirname(file));
+  await makeFolder(path.dirname(file)).catch(() => {});
   const held = await acquire(file, mine, { ...options, staleMs });
   const heartbeat = setInterval(() => void touch(file, mine), staleMs / 6).unref();
   try {

@@ -66,8 +66,8 @@ export class PartFile {
     const file = path.join(options.folder, `${options.stem}.${randomBytes(4).toString("hex")}${SUFFIX}`);
     const adopted = await adopt(options, file);
     const open = options.open ?? openOnDisk;
-    const data = await open(file, adopted ? "r+" : "w+");
     const journal = await startJournal(options, file, adopted);
+    const data = await open(file, adopted ? "r+" : "w+");
     return new PartFile(options, {
       path: file,
       data,
@@ -206,6 +206,7 @@ async function adopt({ folder, stem, identity }: PartOptions, file: string): Pro
     try {
       await rename(old + JOURNAL, file + JOURNAL);
       await rename(old, file);
+      await unlink(`${old}${JOURNAL}.new`).catch(() => {});
     } catch {
       continue;
     }
@@ -233,22 +234,38 @@ async function touch(file: string): Promise<void> {
   await utimes(file, now, now).catch(() => {});
 }
 
-/** Removes what dead processes left in a folder more than a day ago, and parts without a journal (T24). */
+/** Removes what dead processes left in a folder more than a day ago, and journals they never began (T24). */
 export async function cleanParts(folder: string, now: number): Promise<number> {
   let removed = 0;
   for (const name of await readdir(folder).catch(() => [])) {
     const part = /^(.*\.[0-9a-f]{8}\.incomplete)(\.journal(\.new)?)?$/.exec(name)?.[1];
-    if (part === undefined) continue;
-    const [own, journal] = await Promise.all([
-      ageOf(folder, name, now),
-      readJournal(path.join(folder, part)),
-    ]);
-    const live = journal !== undefined && !(await isAbandoned(path.join(folder, part), journal.owner));
-    if (live || own < 86_400_000) continue;
+    if (part === undefined || !(await isRubbish(folder, name, { part, now }))) continue;
     await unlink(path.join(folder, name)).catch(() => {});
     removed++;
   }
   return removed;
+}
+
+/** A part or journal whose owner is gone, whatever its age. Parts without a journal count only after a day. */
+export async function isLeftover(folder: string, name: string): Promise<boolean> {
+  const part = path.join(folder, name.replace(/\.journal(\.new)?$/, ""));
+  const journal = await readJournal(part);
+  if (journal) return isAbandoned(part, journal.owner);
+  return (await ageOf(folder, name, Date.now())) >= 86_400_000;
+}
+
+async function isRubbish(
+  folder: string,
+  name: string,
+  { part, now }: { part: string; now: number },
+): Promise<boolean> {
+  if (name.endsWith(".new")) {
+    const begun = parseJournal(await readFile(path.join(folder, name), "utf8").catch(() => ""));
+    if (begun && isAlive(begun.owner) === false) return true;
+  }
+  if ((await ageOf(folder, name, now)) < 86_400_000) return false;
+  const journal = await readJournal(path.join(folder, part));
+  return journal === undefined || isAbandoned(path.join(folder, part), journal.owner);
 }
 
 async function readJournal(part: string) {

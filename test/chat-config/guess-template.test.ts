@@ -98,6 +98,13 @@ describe("the table of templates", () => {
       { modelName: "wizardmath-7b", chatTemplate: "?" },
       "wizard_coder_or_math",
     ],
+    [
+      "a chat model known by its tokens",
+      { modelType: "qwen2", modelName: "qwen/qwen2-0.5b-instruct", tokens: { "<|im_start|>": 151644 } },
+      "qwen2",
+    ],
+    ["a base model with the same tokens", { modelType: "qwen2", tokens: { "<|im_start|>": 151644 } }, "LM"],
+    ["a chat model with nothing to go by", { modelName: "org/some-chat" }, "LM"],
     ["nothing known", { modelName: "vicuna", chatTemplate: "?" }, undefined],
   ];
   for (const [what, evidence, expected] of rows) {

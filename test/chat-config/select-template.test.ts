@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Conversation } from "../../src/chat-config/conversation.ts";
-import { selectTemplate, templateNotices } from "../../src/chat-config/select-template.ts";
+import { selectTemplate } from "../../src/chat-config/select-template.ts";
+import { templateNotices } from "../../src/chat-config/template-report.ts";
 import { templateNamed } from "../../src/chat-config/templates.ts";
 import type { PublishedModel } from "./published-templates.ts";
-import { MODELS, selectionFor } from "./published-templates.ts";
+import { chatTemplateOf, MODELS, selectionFor } from "./published-templates.ts";
 
 const QWEN_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
 /** Template and model that agree in everything. */
@@ -176,6 +177,25 @@ describe("choosing a conversation template", () => {
     }
   });
 
+  it("derives stops from what the files and the tokenizer name, never from a default", () => {
+    const input = selectionFor(MODELS.zephyr);
+    const report = selectTemplate({ ...input, ids: new Map(), named: new Map([["eos_token", "<unk>"]]) });
+    expect(report).toMatchObject({ origin: "derived", conversation: { stopTokenIds: [2, 0] } });
+    expect(report.findings).toContain(
+      "eos_token_id: the tokenizer's eos token <unk> is 0, but no file names it",
+    );
+  });
+
+  it("derives nothing from a template that writes the date, but says that it does", () => {
+    const report = selectTemplate(selectionFor(MODELS.llama3_1));
+    expect(report).toMatchObject({ origin: "rule", match: "different", conversation: { name: "llama-3_1" } });
+    expect(report.differences[0]).toContain("can write the current date");
+    const probe = { name: "user", messages: [{ role: "user", content: "Hi" }], reply: true } as const;
+    expect(chatTemplateOf(MODELS.llama3_1).render(probe)).toEqual({
+      text: expect.stringContaining("Today Date: 26 Jul 2024"),
+    });
+  });
+
   it("keeps the nearest and says so when the structure cannot be expressed", () => {
     const numbered = {
       ...MODELS.qwen2,
@@ -191,6 +211,14 @@ describe("choosing a conversation template", () => {
   it("warns when the template cannot be parsed", () => {
     const report = selectTemplate(selectionFor({ ...MODELS.qwen2, jinja: "{% for %}" }));
     expect(report.match).toBe("refused");
+  });
+
+  it("ends a template that would not end by itself", () => {
+    const endless =
+      "{% for a in range(100000) %}{% for b in range(100000) %}{{ '' }}{% endfor %}{% endfor %}";
+    const template = chatTemplateOf({ ...MODELS.qwen2, jinja: endless });
+    const probe = { name: "user", messages: [{ role: "user", content: "Hi" }], reply: true } as const;
+    expect(template.render(probe)).toEqual({ refused: expect.stringContaining("timed out") });
   });
 
   it("says that nothing was checked without a chat template", () => {

@@ -32,6 +32,15 @@ export interface GoldenCase {
   readonly conversions: Readonly<Record<string, GoldenConversion>>;
 }
 
+/** Folder of the recorded cases. */
+export const GOLDEN_CASES: URL = new URL("../golden/cases/", import.meta.url);
+
+/** Cases whose input is so large that they have a file of tests, and a timeout, of their own. */
+export const LARGE_CASES: readonly string[] = ["packing-large", "packing-llama", "phi3_v-0", "tp-phi3_v"];
+
+/** True for the file name of a large case. */
+export const isLargeCase = (file: string): boolean => LARGE_CASES.includes(file.replace(/\.json$/, ""));
+
 /** Reads a case file. */
 export async function readGoldenCase(file: string | URL): Promise<GoldenCase> {
   return JSON.parse(await readFile(file, "utf8")) as GoldenCase;

@@ -1,0 +1,27 @@
+import { existsSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { listBackends } from "../src/native/addon.ts";
+import { buildGoldenCase, GOLDEN_CASES, LARGE_CASES, readGoldenCase } from "./support/golden-case.ts";
+import { checkGoldenRun } from "./support/golden-conversion.ts";
+import { tempFolder } from "./support/temp-folder.ts";
+
+const BACKENDS = listBackends().flatMap(({ name, available }) => (available ? [name] : []));
+
+describe("every recorded conversion of many shards comes out byte for byte", () => {
+  for (const name of LARGE_CASES) {
+    it(`${name}, each quantization with the next backend in turn`, { timeout: 300_000 }, async () => {
+      const file = new URL(`${name}.json`, GOLDEN_CASES);
+      expect(existsSync(file)).toBe(true);
+      const golden = await readGoldenCase(file);
+      const folder = await tempFolder();
+      await buildGoldenCase(golden, folder);
+      for (const [index, [quantization, expected]] of Object.entries(golden.conversions).entries()) {
+        const backend = BACKENDS[index % BACKENDS.length] as string;
+        const attempt = { golden, folder, quantization, backend, threads: 2 };
+        await checkGoldenRun(attempt, expected).catch((cause: unknown) => {
+          throw new Error(`${quantization} with ${backend}: ${(cause as Error).message}`, { cause });
+        });
+      }
+    });
+  }
+});
