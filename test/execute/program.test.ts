@@ -88,7 +88,7 @@ describe("a program", () => {
           onShard: () => {},
         },
       ],
-      { backend: BACKEND, budget: BUDGET, sync: false, map: true },
+      { backend: BACKEND, budget: BUDGET, sync: false, map: true, measured: false },
       { onEvent: () => {} },
     );
     for (const [at, elements] of expected.entries()) {
@@ -114,7 +114,7 @@ describe("the addon's decoder", () => {
   /** Adds a hashed-only shard; true if the decoder took it. */
   function accepts(job: NativeJob, program: Float64Array, nbytes: number): boolean {
     try {
-      job.addShard({ id: 0, path: "", fileOffset: 0, truncate: false, nbytes, program });
+      job.addShard({ id: 0, path: "", fileOffset: 0, truncate: false, nbytes, measured: false, program });
       return true;
     } catch (error) {
       expect(error).toMatchObject({ code: "E_PROGRAM" });
