@@ -1,7 +1,8 @@
 # The GPU backend: mlc_convert_cuda, a shared library that carries its own CUDA runtime and is opened
 # only when asked for, and mlc_convert_cuda_emulated, the same sources on an emulated GPU, for tests.
 #
-# nvcc is looked for in build/cuda-toolchain, where scripts/fetch-cuda.mjs puts it, and on the PATH.
+# Neither is part of a plain build: name the target. nvcc is looked for in build/cuda-toolchain, where
+# scripts/fetch-cuda.mjs puts it, and on the PATH.
 
 include_guard()
 find_package(Threads REQUIRED)
@@ -11,7 +12,8 @@ mlc_files(MLC_CUDA_FILES cuda)
 
 # ---- on an emulated GPU ----
 set_source_files_properties(${MLC_CUDA_FILES} PROPERTIES LANGUAGE CXX)
-add_library(mlc_convert_cuda_emulated SHARED ${MLC_CUDA_FILES})
+add_library(mlc_convert_cuda_emulated SHARED EXCLUDE_FROM_ALL ${MLC_CUDA_FILES})
+set_target_properties(mlc_convert_cuda_emulated PROPERTIES PREFIX lib SUFFIX .so)
 target_include_directories(mlc_convert_cuda_emulated BEFORE PRIVATE ${MLC_CUDA_DIR}/emulator)
 target_link_libraries(mlc_convert_cuda_emulated PRIVATE Threads::Threads)
 mlc_compile_options(mlc_convert_cuda_emulated)
@@ -57,4 +59,4 @@ add_custom_command(OUTPUT ${cuda_library}
   COMMAND ${MLC_NVCC} --shared --cudart=static -L${cuda_root}/../lib ${cuda_objects} -o ${cuda_library}
           -Xlinker --exclude-libs=ALL -Xlinker --strip-all
   DEPENDS ${cuda_objects} COMMENT "Linking libmlc_convert_cuda.so" VERBATIM)
-add_custom_target(mlc_convert_cuda ALL DEPENDS ${cuda_library})
+add_custom_target(mlc_convert_cuda DEPENDS ${cuda_library})

@@ -1,4 +1,6 @@
+import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
+import { join } from "node:path";
 import { openRemoteCheckpoint } from "./checkpoint/open-checkpoint.ts";
 import type { NamedFile } from "./core/byte-source.ts";
 import { CheckpointError, SourceError } from "./core/errors.ts";
@@ -66,20 +68,25 @@ async function openAcquired(
   openLocal: OpenLocal,
 ): Promise<OpenedModel> {
   const opened = await openLocal({ ...request, model: folder });
-  return { ...opened, origin: { id: source, commit: commit ?? null, files: integrities(verified) } };
+  return {
+    ...opened,
+    origin: { id: source, commit: commit ?? null, files: await integrities(folder, verified) },
+  };
 }
 
 /** Hashes that were checked while downloading, where they are of the kind that provenance records. */
-function integrities(verified: ReadonlyMap<string, string>): ReadonlyMap<string, FileIntegrity> {
-  return new Map(
-    [...verified].flatMap(([name, hash]) => {
-      const hex = /^sha256:([0-9a-f]{64})$/.exec(hash)?.[1];
-      if (hex === undefined) return [];
-      return [
-        [name, { nbytes: 0, integrity: `sha256-${Buffer.from(hex, "hex").toString("base64")}` }] as const,
-      ];
-    }),
-  );
+async function integrities(
+  folder: string,
+  verified: ReadonlyMap<string, string>,
+): Promise<ReadonlyMap<string, FileIntegrity>> {
+  const files = new Map<string, FileIntegrity>();
+  for (const [name, hash] of verified) {
+    const hex = /^sha256:([0-9a-f]{64})$/.exec(hash)?.[1];
+    if (hex === undefined) continue;
+    const { size } = await stat(join(folder, name));
+    files.set(name, { nbytes: size, integrity: `sha256-${Buffer.from(hex, "hex").toString("base64")}` });
+  }
+  return files;
 }
 
 interface RemoteWork {

@@ -1,32 +1,23 @@
-import { basename, resolve } from "node:path";
-import { type ChatOptions, makeChatFiles } from "./chat-files.ts";
+import { join, resolve } from "node:path";
+import { conversionOutput, type OutputOptions } from "./conversion-output.ts";
+import { UsageError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
-import type { ShardResult } from "./core/layout.ts";
-import { keyDigest } from "./execute/journal.ts";
-import { type ExecuteOptions, type ExtraFile, writeOutput } from "./execute/write-output.ts";
+import { type ExecuteOptions, type WrittenOutput, writeOutputs } from "./execute/write-output.ts";
 import type { OpenDeps } from "./open-model.ts";
-import {
-  type ConversionRequest,
-  type PlannedConversion,
-  planConversion,
-  planModel,
-} from "./plan-conversion.ts";
-import { givenOptions, provenanceFile } from "./provenance.ts";
+import { type PlannedConversion, planConversion, planModel } from "./plan-conversion.ts";
 import { type ConversionReport, reportOf } from "./report/conversion-report.ts";
-import { sourceFacts } from "./source-facts.ts";
-import { indexFiles } from "./tensor-cache/index-file.ts";
-import { VERSION } from "./version.ts";
 
-export interface ConvertRequest extends ConversionRequest, ExecuteOptions {
-  /** Folder that the result is put into. */
+export interface ConvertRequest extends OutputOptions, ExecuteOptions {
+  /** Upstream's name of the scheme, e.g. `q4f16_1`. */
+  readonly quantization: string;
+  /** Folder that the result is put into; `{quantization}` in it stands for the scheme's name. */
   readonly output: string;
-  /** Also write the index under the name that older runtimes ask for; default true. */
-  readonly legacyIndex?: boolean;
-  /** Only shards and index: no chat config, tokenizer files or provenance. */
-  readonly weightsOnly?: boolean;
-  /** Write mlc-convert.json, which says where the result comes from; default true. */
-  readonly manifest?: boolean;
-  readonly chat?: ChatOptions;
+}
+
+/** Several results of one model. */
+export interface ConvertManyRequest extends Omit<ConvertRequest, "quantization"> {
+  /** Upstream's names of the schemes; each once. */
+  readonly quantizations: readonly string[];
 }
 
 /** The outside world. */
@@ -43,91 +34,79 @@ export interface ConvertDeps {
  * @throws {MlcConvertError} of the class that docs/errors.md lists for the cause; the target is untouched
  */
 export async function convert(request: ConvertRequest, deps: ConvertDeps = {}): Promise<ConversionReport> {
+  const [report] = await convertMany({ ...request, quantizations: [request.quantization] }, deps);
+  return report as ConversionReport;
+}
+
+/**
+ * Converts a checkpoint to several schemes at once: shards that are made from the same weights are made
+ * together, so that the source is read once. Each result is staged, resumed and published by itself, into the
+ * folder of {@link outputFolders}.
+ *
+ * @returns a report a scheme, in their order
+ * @throws {MlcConvertError} of the class that docs/errors.md lists for the cause
+ */
+export async function convertMany(
+  request: ConvertManyRequest,
+  deps: ConvertDeps = {},
+): Promise<readonly ConversionReport[]> {
   const started = performance.now();
   const world = { onEvent: deps.onEvent ?? ((): void => {}), signal: deps.signal };
+  const targets = outputFolders(request.output, request.quantizations);
   world.onEvent({ type: "phase", phase: "plan" });
-  const planned = await fetchPlanned(await planConversion(request, world), request, world);
-  const chat = await chatFiles(planned, request);
-  const { plan, layout } = planned;
-  const notices = [...plan.notices, ...chat.notices];
-  for (const message of notices) world.onEvent({ type: "notice", message });
-  const facts = await sourceFacts(plan, request);
-  const written = await writeOutput(
-    {
-      plan,
-      layout,
-      target: resolve(request.output),
-      version: VERSION,
-      facts,
-      closingFiles: (results) => closingFiles({ planned, request, chat: chat.files, results, facts }),
-    },
+  const planned = await planAll(request, world);
+  const outputs = await Promise.all(
+    planned.map((one, index) => conversionOutput(one, { ...request, output: targets[index] as string })),
+  );
+  const notices = outputs.map((output, index) => [
+    ...(planned[index]?.plan.notices ?? []),
+    ...output.notices,
+  ]);
+  for (const message of new Set(notices.flat())) world.onEvent({ type: "notice", message });
+  const written = await writeOutputs(
+    outputs.map((output) => output.request),
     request,
     world,
   );
   world.onEvent({ type: "phase", phase: "done" });
-  return reportOf({ plan: { ...plan, notices }, layout, written, milliseconds: performance.now() - started });
+  const milliseconds = performance.now() - started;
+  return planned.map(({ plan, layout }, index) => {
+    const told = { ...plan, notices: notices[index] ?? [] };
+    return reportOf({ plan: told, layout, written: written[index] as WrittenOutput, milliseconds });
+  });
 }
 
-/** Downloads a planned model that is still on the hub, and plans it again where it now lies. */
-async function fetchPlanned(
-  planned: PlannedConversion,
-  request: ConvertRequest,
-  deps: OpenDeps,
-): Promise<PlannedConversion> {
-  const { fetch } = planned.model;
-  if (!fetch) return planned;
+/** Plans every scheme from headers; then brings a model of the hub here and plans again where it now lies. */
+async function planAll(request: ConvertManyRequest, deps: OpenDeps): Promise<readonly PlannedConversion[]> {
+  const [first, ...others] = request.quantizations.map((quantization) => ({ ...request, quantization }));
+  if (!first) throw noScheme();
+  const planned = [await planConversion(first, deps)];
+  const [{ model }] = planned as [PlannedConversion];
+  for (const other of others) planned.push(await planModel(model, other));
+  if (!model.fetch) return planned;
   deps.onEvent({ type: "phase", phase: "download" });
-  const model = await fetch({ folder: resolve(request.output), nbytes: planned.layout.nbytes });
-  return planModel(model, request);
+  const nbytes = planned.reduce((sum, one) => sum + one.layout.nbytes, 0);
+  const local = await model.fetch({ folder: resolve(request.output), nbytes });
+  return Promise.all([first, ...others].map((one) => planModel(local, one)));
 }
 
-interface SideFiles {
-  readonly files: readonly ExtraFile[];
-  readonly notices: readonly string[];
-}
+const PLACEHOLDER = "{quantization}";
 
-async function chatFiles(
-  { model, architecture }: PlannedConversion,
-  request: ConvertRequest,
-): Promise<SideFiles> {
-  if (request.weightsOnly || model.folder === undefined) return { files: [], notices: [] };
-  const { config, folder, origin } = model;
-  const { quantization } = request;
-  return makeChatFiles(
-    { architecture, config, folder, name: basename(origin.id), quantization },
-    request.chat ?? {},
-  );
-}
+const noScheme = (): UsageError => new UsageError("E_OPTION", "expected a quantization scheme, found none");
 
-interface Closing {
-  readonly planned: PlannedConversion;
-  readonly request: ConvertRequest;
-  readonly chat: readonly ExtraFile[];
-  readonly results: readonly ShardResult[];
-  readonly facts: Readonly<Record<string, unknown>>;
-}
-
-/** Everything beside the shards, in writing order: the index is the last. */
-async function closingFiles({
-  planned,
-  request,
-  chat,
-  results,
-  facts,
-}: Closing): Promise<readonly ExtraFile[]> {
-  const { plan, layout, model } = planned;
-  const { tensors, metadata } = plan;
-  const index = indexFiles({ tensors, metadata, layout, results }, request.legacyIndex ?? true).map(
-    ({ name, text }) => ({ name, content: text }),
-  );
-  if (request.weightsOnly || request.manifest === false) return [...chat, ...index];
-  const files = [...chat, ...index];
-  const conversion = {
-    modelType: plan.architecture,
-    quantization: plan.scheme.name,
-    backend: request.backend ?? "auto",
-    options: givenOptions({ ...request, model: undefined, output: undefined }),
-    planDigest: keyDigest({ version: VERSION, facts, layout }),
-  };
-  return [await provenanceFile({ origin: model.origin, conversion, files }), ...files];
+/**
+ * Where the results go: `{quantization}` in `output` is replaced by the scheme's name; without it one scheme
+ * goes into `output` itself, and several go into folders of their names in it.
+ * @returns absolute paths, one a scheme
+ * @throws {UsageError} where no scheme or one scheme twice is named
+ */
+export function outputFolders(output: string, quantizations: readonly string[]): readonly string[] {
+  if (quantizations.length === 0) throw noScheme();
+  if (new Set(quantizations).size < quantizations.length) {
+    throw new UsageError("E_OPTION", `expected each scheme once, found ${quantizations.join(", ")}`);
+  }
+  return quantizations.map((name) => {
+    if (output.includes(PLACEHOLDER)) return resolve(output.replaceAll(PLACEHOLDER, name));
+    return resolve(quantizations.length === 1 ? output : join(output, name));
+  });
 }

@@ -1,5 +1,12 @@
 export type { ChatOptions } from "./chat-files.ts";
-export { type ConvertDeps, type ConvertRequest, convert } from "./convert.ts";
+export {
+  type ConvertDeps,
+  type ConvertManyRequest,
+  type ConvertRequest,
+  convert,
+  convertMany,
+  outputFolders,
+} from "./convert.ts";
 export {
   CheckpointError,
   KernelError,
@@ -35,6 +42,7 @@ export {
   type LocalSource,
   type PlannedFile,
   type PresetSource,
+  plannedBytes,
   plannedFiles,
   type RemoteSource,
   type ResolvedSource,

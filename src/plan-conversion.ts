@@ -1,3 +1,4 @@
+import { UsageError } from "./core/errors.ts";
 import type { Layout } from "./core/layout.ts";
 import { type ModelRequest, type OpenDeps, type OpenedModel, openModel } from "./open-model.ts";
 import type { Architecture } from "./plan/architecture.ts";
@@ -18,6 +19,11 @@ export interface ConversionRequest extends ModelRequest {
   readonly ftArch?: number;
   /** Number of tensor-parallel workers to cut the weights for. */
   readonly preshard?: number;
+  /**
+   * Make only this worker's part, counted from 0: its `_shard-<rank>` tensors, and the tensors that every
+   * worker loads whole. Needs {@link preshard}.
+   */
+  readonly rank?: number;
 }
 
 /** A conversion of which everything is known but the weights. */
@@ -26,6 +32,21 @@ export interface PlannedConversion {
   readonly architecture: Architecture;
   readonly plan: Plan;
   readonly layout: Layout;
+}
+
+/** A worker's number must be one of the workers that weights are cut for. */
+function checkRank({ preshard, rank }: ConversionRequest): void {
+  if (rank === undefined) return;
+  if (preshard === undefined) {
+    throw new UsageError("E_OPTION", `worker ${rank}'s part needs the number of workers`, {
+      hint: "give --preshard too",
+    });
+  }
+  if (Number.isInteger(rank) && rank >= 0 && rank < preshard) return;
+  throw new UsageError(
+    "E_OPTION",
+    `the rank must be a whole number from 0 to ${preshard - 1}, found ${rank}`,
+  );
 }
 
 /**
@@ -38,6 +59,7 @@ export async function planConversion(
   request: ConversionRequest,
   deps: OpenDeps = { onEvent: () => {} },
 ): Promise<PlannedConversion> {
+  checkRank(request);
   const scheme = schemeOf(request.quantization);
   const sourceFormat = request.sourceFormat ?? (scheme.kind === "awq" ? "awq" : "auto");
   return planModel(await openModel({ ...request, sourceFormat }, deps), request);
@@ -54,6 +76,7 @@ export async function planModel(model: OpenedModel, request: ConversionRequest):
     scheme: schemeOf(request.quantization),
     ...(request.ftArch === undefined ? {} : { ftArch: request.ftArch }),
     ...(request.preshard === undefined ? {} : { preshard: request.preshard }),
+    ...(request.rank === undefined ? {} : { rank: request.rank }),
   });
   const all = { ...plan, notices: [...notices, ...plan.notices] };
   return { model, architecture, plan: all, layout: layOut(plan.tensors) };

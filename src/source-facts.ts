@@ -5,11 +5,11 @@ import type { ConversionRequest } from "./plan-conversion.ts";
 /** What decides the output's bytes besides the tool: options, and the identity of every source file. */
 export async function sourceFacts(
   plan: Plan,
-  request: ConversionRequest,
+  request: Pick<ConversionRequest, "ftArch" | "preshard" | "rank">,
 ): Promise<Readonly<Record<string, unknown>>> {
   const files = await Promise.all(
     plan.files.map(async ({ path, size }) => [path, size, (await stat(path)).mtimeMs] as const),
   );
-  const { ftArch, preshard } = request;
-  return { architecture: plan.architecture, quantization: plan.scheme.name, ftArch, preshard, files };
+  const { ftArch, preshard, rank } = request;
+  return { architecture: plan.architecture, quantization: plan.scheme.name, ftArch, preshard, rank, files };
 }

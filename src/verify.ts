@@ -1,7 +1,8 @@
-import { stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { join, resolve } from "node:path";
 import { CHAT_CONFIG_NAME } from "./chat-config/prepare-chat-config.ts";
+import { PROVENANCE_NAME } from "./chat-config/provenance.ts";
 import { verifyChatConfig } from "./chat-config/verify-chat-config.ts";
 import { budgetOf, DEFAULT_MAX_MEMORY } from "./execute/budget.ts";
 import { hashFiles } from "./execute/hash-files.ts";
@@ -37,9 +38,9 @@ export async function verify(folder: string, options: VerifyOptions = {}): Promi
   return { ...weights, faults: [...weights.faults, ...chat.faults], notices: chat.notices };
 }
 
-/** A folder of weights only has no chat config, and that is no fault. */
+/** A folder of weights only has neither chat config nor provenance, and that is no fault. */
 async function chatFaults(path: string): Promise<{ faults: readonly Fault[]; notices: readonly string[] }> {
-  const present = await stat(join(path, CHAT_CONFIG_NAME)).catch(() => undefined);
+  const present = [CHAT_CONFIG_NAME, PROVENANCE_NAME].some((name) => existsSync(join(path, name)));
   if (!present) return { faults: [], notices: [] };
   const { problems, notices } = await verifyChatConfig(path);
   return { faults: problems.map((problem) => ({ file: CHAT_CONFIG_NAME, problem })), notices };

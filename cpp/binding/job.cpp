@@ -119,6 +119,19 @@ std::string hex(const std::array<uint8_t, 16>& digest) {
   return text;
 }
 
+Napi::Float64Array numbers(Napi::Env env, const std::vector<Statistics>& statistics) {
+  Napi::Float64Array result = Napi::Float64Array::New(env, statistics.size() * 8);
+  double* out = result.Data();
+  for (const Statistics& one : statistics) {
+    for (const uint64_t count :
+         {one.elements, one.non_finite, one.overflowed, one.zero_groups, one.infinite_scales}) {
+      *out++ = static_cast<double>(count);
+    }
+    for (const double sum : {one.max_error, one.squared_error, one.squared_value}) *out++ = sum;
+  }
+  return result;
+}
+
 }  // namespace
 
 Napi::Function Job::define(Napi::Env env) {
@@ -161,6 +174,7 @@ Napi::Value Job::add_shard(const Napi::CallbackInfo& info) {
                                 [&] { return read_text(object, "path", &shard.path); },
                                 [&] { return read_integer(object, "fileOffset", &shard.file_offset); },
                                 [&] { return read_flag(object, "truncate", &shard.truncate); },
+                                [&] { return read_flag(object, "measured", &shard.measured); },
                                 [&] { return read_integer(object, "nbytes", &shard.nbytes); });
   if (!status.is_ok()) return fail(env, status);
   const Napi::Value program = object.Get("program");
@@ -205,10 +219,11 @@ Napi::Value Job::progress(const Napi::CallbackInfo& info) {
   return result;
 }
 
-void Job::on_shard(uint32_t id, const std::array<uint8_t, 16>& md5) {
-  events_.BlockingCall([id, md5](Napi::Env env, Napi::Function callback) {
+void Job::on_shard(uint32_t id, const std::array<uint8_t, 16>& md5,
+                   const std::vector<Statistics>& statistics) {
+  events_.BlockingCall([id, md5, statistics](Napi::Env env, Napi::Function callback) {
     if (env == nullptr) return;
-    callback.Call({Napi::Number::New(env, id), Napi::String::New(env, hex(md5))});
+    callback.Call({Napi::Number::New(env, id), Napi::String::New(env, hex(md5)), numbers(env, statistics)});
   });
 }
 

@@ -12,8 +12,9 @@
 namespace mlc {
 
 // new Job({ sources: [{ path, size }], backend, threads, lanes, tileBytes, sync, map })
-//   .addShard({ id, path, fileOffset, truncate, nbytes, program: Float64Array })
-//   .start(onShard(id, md5)) -> Promise<void>      rejects with an Error that has a `code`
+//   .addShard({ id, path, fileOffset, truncate, nbytes, measured, program: Float64Array })
+//   .start(onShard(id, md5, statistics)) -> Promise<void>      rejects with an Error that has a `code`
+//       statistics: Float64Array, eight numbers a piece in the order of kernels.h `Statistics`
 //   .cancel()
 //   .progress() -> { bytes, compute, hash, write, sync }      nanoseconds, summed over threads
 class Job : public Napi::ObjectWrap<Job>, private RunListener {
@@ -28,7 +29,8 @@ class Job : public Napi::ObjectWrap<Job>, private RunListener {
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value progress(const Napi::CallbackInfo& info);
 
-  void on_shard(uint32_t id, const std::array<uint8_t, 16>& md5) override;
+  void on_shard(uint32_t id, const std::array<uint8_t, 16>& md5,
+                const std::vector<Statistics>& statistics) override;
   void on_finish(const Status& status) override;
   void settle(Napi::Env env, const Status& status);
 

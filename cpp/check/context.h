@@ -82,11 +82,13 @@ void check_group(Context& context);
 void check_fp8(Context& context);
 void check_ft(Context& context);
 void check_md5(Context& context);
+void check_statistics(Context& context);
 void random_element(Context& context);
 void random_group(Context& context);
 void random_fp8(Context& context);
 void random_ft(Context& context);
 void random_md5(Context& context);
+void random_statistics(Context& context);
 
 // q4 and q3 with an f16 model: every f16 weight |w| <= 8 s against every normal f16 scale s; or,
 // not `whole`, the scales of a few binades.

@@ -56,6 +56,7 @@ constexpr Check kChecks[] = {
     {"scales", some_scales, nullptr},
     {"fp8", mlc::check::check_fp8, mlc::check::random_fp8},
     {"ft", mlc::check::check_ft, mlc::check::random_ft},
+    {"statistics", mlc::check::check_statistics, mlc::check::random_statistics},
     {"md5", mlc::check::check_md5, mlc::check::random_md5},
 };
 

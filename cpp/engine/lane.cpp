@@ -59,7 +59,9 @@ Lane::Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size
     : shard_(std::move(shard)),
       sources_(sources),
       kernels_(kernels),
-      stream_(shard_.pieces, sources, kernels, tile_bytes) {}
+      stream_(shard_.pieces, sources, kernels, tile_bytes) {
+  if (shard_.measured) stream_.measure();
+}
 
 Status Lane::open() {
   opened_ = true;

@@ -79,6 +79,7 @@ class Lane {
   const Shard& shard() const { return shard_; }
   uint64_t left() const { return shard_.nbytes - made_; }
   uint64_t take_progress();
+  const std::vector<Statistics>& statistics() const { return stream_.statistics(); }
 
  private:
   Status open();

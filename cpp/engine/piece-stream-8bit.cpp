@@ -55,6 +55,7 @@ void interleave(const uint8_t* codes, size_t cols, uint8_t* dst) {
 Status PieceStream::find_fp8_scale(const Piece& piece, float* scale) {
   const Gather& whole = piece.scale_gather.count > 0 ? piece.scale_gather : piece.gather;
   uint16_t running = 0;
+  values_.measure(nullptr);  // these elements pass once more
   for (uint64_t first = 0; first < whole.count;) {
     uint64_t count = std::min<uint64_t>(kBatch, whole.count - first);
     const uint8_t* values = values_.lend(piece, whole, first, &count);
@@ -86,12 +87,14 @@ Status PieceStream::make_fp8_values(const Piece& piece, Chunk* chunk) {
     if (piece.fp8_scaled) {
       const Status status = find_fp8_scale(piece, &fp8_scale_);
       if (!status.is_ok()) return status;
+      values_.measure(meter_.wants() ? &meter_ : nullptr);
     }
     fp8_scale_of_ = index_;
   }
   uint64_t count = std::min<uint64_t>(piece.gather.count - position_, std::max<size_t>(256, tile_bytes_));
   const uint8_t* values = values_.lend(piece, position_, &count);
-  if (values == nullptr) {
+  const bool lent = values != nullptr;
+  if (!lent) {
     uint8_t* staged = grow(&staged_, static_cast<size_t>(count) * 2);
     const Status status = values_.load(piece, position_, count, staged);
     if (!status.is_ok()) return status;
@@ -99,6 +102,7 @@ Status PieceStream::make_fp8_values(const Piece& piece, Chunk* chunk) {
   }
   uint8_t* made = output(static_cast<size_t>(count));
   kernels_.fp8.encode(piece.fp8, values, fp8_scale_, made, static_cast<size_t>(count));
+  meter_.fp8(piece.fp8, fp8_scale_, {values, made, static_cast<size_t>(count), lent});
   emit(static_cast<size_t>(count), chunk);
   return Status::ok();
 }
@@ -125,7 +129,9 @@ Status PieceStream::make_ft_words(const Piece& piece, Chunk* chunk) {
   uint8_t* codes = staged + rows * cols * 2;
   const Status status = values_.load(piece, first * cols, rows * cols, staged);
   if (!status.is_ok()) return status;
-  kernels_.ft.quantize(staged, rows, cols, codes, nullptr);
+  uint8_t* scales = meter_.scales(rows * 2);
+  kernels_.ft.quantize(staged, rows, cols, codes, scales);
+  meter_.ft(cols, scales, {staged, codes, rows * cols, false});
   uint8_t* made = output(static_cast<size_t>(bands) * band);
   for (size_t index = 0; index < bands; ++index) {
     interleave(codes + index * kTileColumns * cols, cols, made + index * band);
@@ -147,7 +153,9 @@ Status PieceStream::make_ft_words_row_major(const Piece& piece, Chunk* chunk) {
   for (size_t row = 0; row < rows; row += 8) {
     const Status status = values_.load(piece, row * cols, 8 * cols, staged);
     if (!status.is_ok()) return status;
-    kernels_.ft.quantize(staged, 8, cols, codes, nullptr);
+    uint8_t* scales = meter_.scales(8 * 2);
+    kernels_.ft.quantize(staged, 8, cols, codes, scales);
+    meter_.ft(cols, scales, {staged, codes, 8 * cols, false});
     for (size_t k = 0; k < strip; ++k) {
       uint8_t word[8];
       for (size_t n = 0; n < 8; ++n) word[n] = codes[n * cols + first + k];

@@ -44,8 +44,27 @@ PieceStream::Maker PieceStream::maker_of(const Piece& piece) {
   return nullptr;
 }
 
+// Which of the elements that pass are noted: all that are stored as they are rounded, and of what is
+// quantized those that the quantizer gets, once.
+void PieceStream::measure_piece(const Piece& piece) {
+  bool wanted = meter_.is_open();
+  Meter::Wanted what = Meter::Wanted::kCounts;
+  switch (piece.encoding) {
+    case Encoding::kRaw: what = Meter::Wanted::kAll; break;
+    case Encoding::kRawBf16:
+    case Encoding::kGroupWords:
+    case Encoding::kFp8Values: break;
+    // Volta's order looks at every row once a strip; the first strip is counted.
+    case Encoding::kFtWords: wanted = wanted && (piece.ft_arch >= 75 || position_ == 0); break;
+    default: wanted = false;
+  }
+  meter_.begin(index_, wanted ? what : Meter::Wanted::kNothing);
+  values_.measure(meter_.wants() ? &meter_ : nullptr);
+}
+
 Status PieceStream::next(Chunk* chunk) {
   const Piece& piece = pieces_[index_];
+  if (meter_.is_open()) measure_piece(piece);
   const Status status = (this->*maker_of(piece))(piece, chunk);
   if (!status.is_ok()) return status;
   position_ += chunk->size;
@@ -64,6 +83,7 @@ Status PieceStream::make_raw(const Piece& piece, Chunk* chunk) {
   uint64_t count = piece.gather.count - first;
   if (const uint8_t* data = values_.lend(piece, first, &count)) {
     *chunk = {data, std::min(static_cast<size_t>(count) * unit, 4 * tile_bytes_), true};
+    meter_.cast(piece.model, piece.model, data, data, chunk->size / unit);
     return Status::ok();
   }
   // Whole blocks of 256 elements, which every source type can be cut into.
@@ -78,13 +98,15 @@ Status PieceStream::make_raw_bf16(const Piece& piece, Chunk* chunk) {
   uint64_t count =
       std::min<uint64_t>(piece.gather.count - first, std::max<size_t>(256, tile_bytes_ / 4 / 256 * 256));
   const uint8_t* values = values_.lend(piece, first, &count);
-  if (values == nullptr) {
+  const bool lent = values != nullptr;
+  if (!lent) {
     uint8_t* staged = grow(&staged_, static_cast<size_t>(count) * 4);
     const Status status = values_.load(piece, first, count, staged);
     if (!status.is_ok()) return status;
     values = staged;
   }
   kernels_.element.encode_bf16(values, output(static_cast<size_t>(count) * 2), static_cast<size_t>(count));
+  meter_.stored_bf16(values, output_.data(), static_cast<size_t>(count), lent);
   emit(static_cast<size_t>(count) * 2, chunk);
   return Status::ok();
 }
@@ -173,9 +195,11 @@ Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
     GroupQuantizeArgs args = group_args(piece, view, static_cast<size_t>(piece.cols));
     args.words = words + done * row_bytes;
     args.word_row_stride = row_bytes;
-    if (!kept_scales_.empty()) args.scales = kept_scales_.data() + (first + done) * scale_row;
+    args.scales = kept_scales_.empty() ? meter_.scales(static_cast<size_t>(view.rows) * scale_row)
+                                       : kept_scales_.data() + (first + done) * scale_row;
     args.scale_row_stride = scale_row;
     kernels_.group.quantize(&args);
+    meter_.groups(args, view.lent);
     done += view.rows;
   }
   emit(static_cast<size_t>(rows) * row_bytes, chunk);
@@ -201,6 +225,7 @@ Status PieceStream::quantize_strip(const Piece& piece, uint64_t first_group, uin
     args.scale_row_stride = unit;
     args.scale_stride = static_cast<size_t>(piece.rows) * unit;
     kernels_.group.quantize(&args);
+    if (words != nullptr) meter_.groups(args, view.lent);
     row += view.rows;
   }
   return Status::ok();
@@ -213,9 +238,9 @@ Status PieceStream::make_group_words_transposed(const Piece& piece, Chunk* chunk
   const uint64_t groups =
       strip_groups(piece, 4 * tile_bytes_ / strip_bytes, groups_per_row(piece) - first);
   uint8_t* words = output(static_cast<size_t>(groups) * strip_bytes);
-  uint8_t* scales = kept_scales_.empty()
-                        ? nullptr
-                        : kept_scales_.data() + first * piece.rows * dtype_bytes(piece.model);
+  const size_t scale_line = static_cast<size_t>(piece.rows) * dtype_bytes(piece.model);
+  uint8_t* scales = kept_scales_.empty() ? meter_.scales(static_cast<size_t>(groups) * scale_line)
+                                         : kept_scales_.data() + first * scale_line;
   const Status status = quantize_strip(piece, first, groups, words, scales);
   emit(static_cast<size_t>(groups) * strip_bytes, chunk);
   return status;

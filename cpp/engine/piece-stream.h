@@ -21,7 +21,16 @@ class PieceStream {
  public:
   PieceStream(const std::vector<Piece>& pieces, const Sources& sources, const KernelTable& kernels,
               size_t tile_bytes)
-      : pieces_(pieces), kernels_(kernels), values_(sources, kernels), tile_bytes_(tile_bytes) {}
+      : pieces_(pieces),
+        kernels_(kernels),
+        values_(sources, kernels),
+        meter_(kernels),
+        tile_bytes_(tile_bytes) {}
+
+  // Before the first bytes: keeps statistics of every piece from now on.
+  void measure() { meter_.open(pieces_.size()); }
+  // One a piece; empty when nothing is measured.
+  const std::vector<Statistics>& statistics() const { return meter_.statistics(); }
 
   bool finished() const { return index_ == pieces_.size(); }
   // The next bytes; about `tile_bytes` of them, at least one unit of the encoding.
@@ -32,6 +41,7 @@ class PieceStream {
   using Maker = Status (PieceStream::*)(const Piece&, Chunk*);
 
   static Maker maker_of(const Piece& piece);
+  void measure_piece(const Piece& piece);
   void emit(size_t bytes, Chunk* chunk);
   uint8_t* output(size_t bytes);
 
@@ -57,6 +67,7 @@ class PieceStream {
   const std::vector<Piece>& pieces_;
   const KernelTable& kernels_;
   ValueLoader values_;
+  Meter meter_;
   size_t tile_bytes_;
   size_t index_ = 0;
   uint64_t position_ = 0;  // bytes of the current piece made so far

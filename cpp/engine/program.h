@@ -96,6 +96,7 @@ struct Shard {
   uint64_t file_offset;
   bool truncate;
   uint64_t nbytes;
+  bool measured = false;  // keep statistics of the pieces
   std::vector<Piece> pieces;
 };
 

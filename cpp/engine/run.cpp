@@ -31,9 +31,6 @@ void Run::add(Shard shard) {
 }
 
 void Run::start() {
-  // Longest first: a shard is one MD5 stream, so a long one must not be the last to begin.
-  std::stable_sort(waiting_.begin(), waiting_.end(),
-                   [](const Shard& a, const Shard& b) { return a.nbytes > b.nbytes; });
   working_ = options_.threads;
   finisher_ = std::thread([this] { finish_files(); });
   for (size_t i = 0; i < options_.threads; ++i) workers_.emplace_back([this] { work(); });
@@ -79,6 +76,7 @@ Run::LanePtr Run::take(const Lanes& lanes) {
 // Fills up `lanes`; waits while there is nothing to do but others may still give some away.
 // False when the run is over for this worker.
 bool Run::refill(Lanes* lanes) {
+  if (stopped_.load(std::memory_order_relaxed)) return false;
   if (lanes->size() >= options_.lanes) return true;
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
@@ -194,7 +192,7 @@ void Run::report(LanePtr lane) {
     times_.sync += times.sync;
   }
   if (!status.is_ok()) return fail(status);
-  listener_->on_shard(lane->shard().id, lane->digest());
+  listener_->on_shard(lane->shard().id, lane->digest(), lane->statistics());
 }
 
 // Makes finished files durable, tells the listener, and ends the run.

@@ -27,7 +27,9 @@ struct RunOptions {
 class RunListener {
  public:
   virtual ~RunListener() = default;
-  virtual void on_shard(uint32_t id, const std::array<uint8_t, 16>& md5) = 0;
+  // `statistics`: one a piece, or none when the shard is not measured.
+  virtual void on_shard(uint32_t id, const std::array<uint8_t, 16>& md5,
+                        const std::vector<Statistics>& statistics) = 0;
   // The last call. Not ok: the first failure; the other shards were stopped.
   virtual void on_finish(const Status& status) = 0;
 };
@@ -39,7 +41,7 @@ class Run {
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  // Before start() only.
+  // Before start() only. Shards are begun in this order.
   void add(Shard shard);
   void start();
   // Stops within one tile; on_finish then gets E_ABORTED.

@@ -81,6 +81,11 @@ const uint8_t* ValueLoader::fetch(const Span& span, uint64_t skip, size_t count)
   return source.bytes(span.byte_offset + type.bytes(static_cast<size_t>(skip)), bytes, scratch);
 }
 
+void ValueLoader::note_cast(const Piece& piece, DType from, const uint8_t* src, const uint8_t* made,
+                            size_t count) {
+  if (meter_ != nullptr) meter_->cast(from, piece.model, src, made, count);
+}
+
 void ValueLoader::convert_floats(const Piece& piece, DType from, const uint8_t* src, size_t count,
                                  uint8_t* dst) {
   const ElementKernels& element = kernels_.element;
@@ -92,12 +97,12 @@ void ValueLoader::convert_floats(const Piece& piece, DType from, const uint8_t* 
       } else {
         element.cast(from, piece.model, src, dst, count);
       }
-      return;
+      return note_cast(piece, from, src, dst, count);
     case Transform::kAddOneInSource: {
       uint8_t* sum = grow(&first_step_, count * width);
       element.add_one(from, src, sum, count);
       element.cast(from, piece.model, sum, dst, count);
-      return;
+      return note_cast(piece, from, sum, dst, count);
     }
     case Transform::kAddOneInF32: {
       uint8_t* wide = grow(&first_step_, count * 4);
@@ -105,13 +110,13 @@ void ValueLoader::convert_floats(const Piece& piece, DType from, const uint8_t* 
       element.cast(from, DType::kF32, src, wide, count);
       element.add_one(DType::kF32, wide, sum, count);
       element.cast(DType::kF32, piece.model, sum, dst, count);
-      return;
+      return note_cast(piece, DType::kF32, sum, dst, count);
     }
     case Transform::kDividePow2: {
       uint8_t* rounded = grow(&first_step_, count * 4);
       element.cast(from, piece.model, src, rounded, count);
       element.divide_pow2(piece.model, piece.transform_argument, rounded, dst, count);
-      return;
+      return note_cast(piece, from, src, rounded, count);
     }
     case Transform::kExpNegExp: {
       uint8_t* wide = grow(&first_step_, count * 4);
@@ -119,7 +124,7 @@ void ValueLoader::convert_floats(const Piece& piece, DType from, const uint8_t* 
       element.cast(from, DType::kF32, src, wide, count);
       element.exp_neg_exp(wide, result, count);
       element.cast(DType::kF32, piece.model, result, dst, count);
-      return;
+      return note_cast(piece, DType::kF32, result, dst, count);
     }
   }
 }
@@ -214,13 +219,13 @@ Status ValueLoader::rows(const Piece& piece, uint64_t row, uint64_t rows, uint64
     const size_t unit = type.block_bytes();
     const uint8_t* data = source.bytes(span.byte_offset + col * unit, 0, nullptr);
     *view = {data, type.dtype, static_cast<size_t>(piece.cols) * unit,
-             std::min(rows, span.count / piece.cols)};
+             std::min(rows, span.count / piece.cols), true};
     return Status::ok();
   }
   const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(piece.model);
   const uint64_t staged = std::max<uint64_t>(1, std::min<uint64_t>(rows, kStagedRowBytes / row_bytes));
   uint8_t* buffer = grow(&staged_rows_, static_cast<size_t>(staged) * row_bytes);
-  *view = {buffer, piece.model, row_bytes, staged};
+  *view = {buffer, piece.model, row_bytes, staged, false};
   if (cols == piece.cols) return load(piece, row * cols, staged * cols, buffer);
   for (uint64_t index = 0; index < staged; ++index) {
     const Status status = load(piece, (row + index) * piece.cols + col, cols, buffer + index * row_bytes);

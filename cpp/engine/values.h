@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "file.h"
+#include "meter.h"
 #include "program.h"
 
 namespace mlc {
@@ -32,6 +33,7 @@ struct RowView {
   DType dtype;
   size_t row_stride;  // bytes
   uint64_t rows;
+  bool lent;  // the source's own elements, not yet rounded to the model dtype
 };
 
 // Loads values for one lane: owns the scratch memory that this takes.
@@ -58,10 +60,14 @@ class ValueLoader {
   Status rows(const Piece& piece, uint64_t row, uint64_t rows, uint64_t col, uint64_t cols,
               RowView* view);
 
+  // Tells `meter` (null: none) of every element that is rounded to the model dtype from now on.
+  void measure(Meter* meter) { meter_ = meter; }
+
   // Bytes of scratch held now.
   size_t scratch_bytes() const;
 
  private:
+  void note_cast(const Piece& piece, DType from, const uint8_t* src, const uint8_t* made, size_t count);
   Status load_span(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst);
   Status load_strided(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst);
   void convert(const Piece& piece, const ElementType& from, const uint8_t* src, size_t count,
@@ -72,6 +78,7 @@ class ValueLoader {
 
   const Sources& sources_;
   const KernelTable& kernels_;
+  Meter* meter_ = nullptr;
   std::vector<uint8_t> fetched_;
   std::vector<uint8_t> packed_;
   std::vector<uint8_t> first_step_;

@@ -18,18 +18,21 @@ extern const GroupKernels kReferenceGroup;
 extern const Fp8Kernels kReferenceFp8;
 extern const FtKernels kReferenceFt;
 extern const Md5Kernels kReferenceMd5;
+extern const StatisticsKernels kReferenceStatistics;
 
 extern const ElementKernels kAvx2Element;
 extern const GroupKernels kAvx2Group;
 extern const Fp8Kernels kAvx2Fp8;
 extern const FtKernels kAvx2Ft;
 extern const Md5Kernels kAvx2Md5;
+extern const StatisticsKernels kAvx2Statistics;
 
 extern const ElementKernels kAvx512Element;
 extern const GroupKernels kAvx512Group;
 extern const Fp8Kernels kAvx512Fp8;
 extern const FtKernels kAvx512Ft;
 extern const Md5Kernels kAvx512Md5;
+extern const StatisticsKernels kAvx512Statistics;
 
 extern const ElementKernels kNeonElement;
 extern const GroupKernels kNeonGroup;

@@ -14,6 +14,7 @@ struct Parts {
   const FtKernels* ft = nullptr;
   const Md5Kernels* md5 = nullptr;
   const GgmlKernels* ggml = nullptr;
+  const StatisticsKernels* statistics = nullptr;
 };
 
 template <typename Function>
@@ -23,7 +24,7 @@ void take(Function& into, Function from) {
 
 KernelTable reference_table() {
   return {"reference",  kReferenceElement, kReferenceGroup, kReferenceFp8,
-          kReferenceFt, kReferenceMd5,     kGgmlReference};
+          kReferenceFt, kReferenceMd5,     kGgmlReference,  kReferenceStatistics};
 }
 
 KernelTable assemble(const char* name, const Parts& parts) {
@@ -46,6 +47,10 @@ KernelTable assemble(const char* name, const Parts& parts) {
   if (parts.ggml != nullptr) {
     take(table.ggml.dequantize, parts.ggml->dequantize);
     take(table.ggml.quantize, parts.ggml->quantize);
+  }
+  if (parts.statistics != nullptr) {
+    take(table.statistics.compare, parts.statistics->compare);
+    take(table.statistics.decode_groups, parts.statistics->decode_groups);
   }
   return table;
 }
@@ -73,8 +78,11 @@ const Candidate* candidates() {
 #else
     {"avx512",
      why_no_avx512,
-     {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft, &kAvx512Md5}},
-    {"avx2", why_no_avx2, {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5}},
+     {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft, &kAvx512Md5, nullptr,
+      &kAvx512Statistics}},
+    {"avx2",
+     why_no_avx2,
+     {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5, nullptr, &kAvx2Statistics}},
 #endif
 #if defined(__aarch64__) || defined(_M_ARM64)
     {"neon", why_no_neon, {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5}},

@@ -133,6 +133,43 @@ struct GgmlKernels {
   void (*quantize)(GgmlType type, const uint8_t* src_f32, uint8_t* dst, size_t count);
 };
 
+// ---- statistics ----------------------------------------------------------------------------------
+
+// What became of a tensor's elements; kernels add to it.
+struct Statistics {
+  uint64_t elements;
+  uint64_t non_finite;       // NaN or infinite in the source
+  uint64_t overflowed;       // finite in the source, infinite in the model dtype
+  uint64_t zero_groups;      // groups whose scale is zero
+  uint64_t infinite_scales;  // groups whose scale is infinite or NaN
+  double max_error;          // over the elements whose value and error are finite, like the sums
+  double squared_error;
+  double squared_value;
+};
+
+// One row of group-quantized values, as GroupQuantizeArgs stored it.
+struct GroupDecodeArgs {
+  const uint8_t* words;
+  size_t word_stride;
+  const uint8_t* scales;
+  size_t scale_stride;
+  size_t cols;
+  DType model;
+  uint8_t bits;
+  uint8_t group;
+};
+
+struct StatisticsKernels {
+  // Compares `count` source elements with f32 values that were made from them; `made_f32` null: they
+  // are stored as they are. `from`: kF32, kF16 or kBf16; `model`: the dtype whose range counts.
+  // Squares are summed in f32, element i in lane i mod 16, and every 4096 elements the lanes are
+  // added, in order, to the f64 sums.
+  void (*compare)(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count,
+                  Statistics* out);
+  // dst[i] = (code - maximum code / 2) * scale in f32.
+  void (*decode_groups)(const GroupDecodeArgs* args, uint8_t* dst_f32);
+};
+
 // ---- tables ------------------------------------------------------------------------------------
 
 // One backend. Members that a backend has no faster version of point to the reference's.
@@ -144,6 +181,7 @@ struct KernelTable {
   FtKernels ft;
   Md5Kernels md5;
   GgmlKernels ggml;
+  StatisticsKernels statistics;
 };
 
 struct Backend {

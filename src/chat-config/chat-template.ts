@@ -13,8 +13,27 @@ export interface ChatTemplate {
   readonly from: string;
   readonly bosToken: string;
   readonly eosToken: string;
+  /** True when it writes the current date, which no conversation template can do. */
+  readonly writesDate: boolean;
   /** Renders a probe; a template that raises an exception refuses it. */
   readonly render: (probe: Probe) => ProbeText;
+}
+
+/** The template language's clock; probes get a fixed one, so that a result does not change from day to day. */
+const CLOCK = "strftime_now";
+const PROBE_DATE: Readonly<Record<string, string>> = {
+  "%d": "26",
+  "%b": "Jul",
+  "%B": "July",
+  "%m": "07",
+  "%Y": "2024",
+  "%A": "Friday",
+  "%H": "12",
+  "%M": "00",
+};
+
+function probeDate(format: string): string {
+  return format.replace(/%[a-zA-Z]/g, (field) => PROBE_DATE[field] ?? "");
 }
 
 /** A probe takes about a millisecond. */
@@ -49,7 +68,8 @@ export function makeChatTemplate(text: string, from: string, named: ReadonlyMap<
     from,
     bosToken: token("bos_token"),
     eosToken: token("eos_token"),
-    render: renderer(text, variables),
+    writesDate: text.includes(CLOCK),
+    render: renderer(text.replaceAll(CLOCK, "probe_date"), { ...variables, probe_date: probeDate }),
   };
 }
 
@@ -58,7 +78,7 @@ function withinTime(render: () => string): string {
   return String(runInNewContext("render()", { render }, { timeout: PROBE_TIMEOUT_MS }));
 }
 
-function renderer(text: string, variables: Readonly<Record<string, string>>): ChatTemplate["render"] {
+function renderer(text: string, variables: Readonly<Record<string, unknown>>): ChatTemplate["render"] {
   const attempt = (make: () => string): ProbeText => {
     try {
       return { text: make() };

@@ -23,6 +23,8 @@ export interface ConfigFolder {
   readonly readJson: (name: string) => Promise<Json>;
   /** The file's object, or `undefined` when there is no such file. @throws {CheckpointError} E_JSON */
   readonly readObject: (name: string) => Promise<JsonObject | undefined>;
+  /** What was odd about the files read so far, one sentence each. */
+  readonly notices: () => readonly string[];
 }
 
 /**
@@ -32,10 +34,13 @@ export interface ConfigFolder {
 export async function openConfigFolder(path: string): Promise<ConfigFolder> {
   const names = await listFiles(path);
   const present = new Set(names);
+  const marked = new Set<string>();
   const readBytes = (name: string): Promise<Uint8Array> => readChecked(path, name);
   const readText = async (name: string): Promise<string> => {
     const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readBytes(name));
-    return text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
+    if (!text.startsWith(BYTE_ORDER_MARK)) return text;
+    marked.add(name);
+    return text.slice(1);
   };
   const readJson = async (name: string): Promise<Json> => parseNamed(await readText(name), join(path, name));
   return {
@@ -45,6 +50,7 @@ export async function openConfigFolder(path: string): Promise<ConfigFolder> {
     readBytes,
     readText,
     readJson,
+    notices: () => [...marked].map((name) => `${name} begins with a byte order mark, which was ignored.`),
     readObject: async (name) => {
       if (!present.has(name)) return undefined;
       const value = await readJson(name);

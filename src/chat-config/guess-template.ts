@@ -45,8 +45,11 @@ const BASE_TEMPLATES: Readonly<Record<string, string>> = {
   qwen: "qwen2",
 };
 
+/** Embedding and draft models hold no conversation, whatever template came with their tokenizer. */
+export const SILENT_TYPES: readonly string[] = ["bert", "bert-bge", "qwen3-embedding", "medusa", "eagle"];
+
 const BY_TYPE: readonly (readonly [readonly string[], string])[] = [
-  [["bert", "bert-bge", "qwen3-embedding", "medusa", "eagle"], "LM"],
+  [SILENT_TYPES, "LM"],
   [["rwkv5", "rwkv6"], "rwkv_world"],
 ];
 

@@ -9,8 +9,9 @@ import type { ConfigFolder } from "./config-folder.ts";
 import { openConfigFolder } from "./config-folder.ts";
 import type { SamplingValues } from "./sampling-values.ts";
 import { fillSamplingValues } from "./sampling-values.ts";
-import type { TemplateReport } from "./select-template.ts";
-import { selectTemplate, templateNotices } from "./select-template.ts";
+import { selectTemplate } from "./select-template.ts";
+import type { TemplateReport } from "./template-report.ts";
+import { templateNotices } from "./template-report.ts";
 import { templateNamed } from "./templates.ts";
 import type { OutputFile, TokenizerFiles } from "./tokenizer-files.ts";
 import { collectTokenizerFiles, refuseDuplicateTokens } from "./tokenizer-files.ts";
@@ -77,7 +78,7 @@ export async function prepareChatConfig(input: ChatConfigInput): Promise<Prepare
     modelName: `${input.modelName ?? ""} ${textOf(config?.get("_name_or_path")) ?? ""}`.trim(),
     chatTemplate: await readChatTemplate(folder, tokenizer.tokenizerConfig),
     vocabulary: readVocabulary(tokenizer.tokenizer ?? new Map()),
-    ids: sampling.values,
+    ids: new Map([...sampling.values].filter(([name]) => !sampling.defaultedIds.includes(name))),
     named: namedTokens({
       tokenizerConfig: tokenizer.tokenizerConfig,
       specialTokensMap: await folder.readObject("special_tokens_map.json"),
@@ -99,6 +100,7 @@ export async function prepareChatConfig(input: ChatConfigInput): Promise<Prepare
     text,
     template,
     notices: [
+      ...folder.notices(),
       ...templateNotices(template),
       ...tokenizer.notices,
       ...(detected?.decoderFound === false

@@ -1,12 +1,15 @@
 import type { Json } from "../core/json.ts";
+import { tokenText } from "./active-vocab.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import type { Comparison, MatchClass } from "./compare-probes.ts";
-import { compareProbes, defaultSystemOf, firstDifference, rankOf } from "./compare-probes.ts";
+import { compareProbes, defaultSystemOf, rankOf } from "./compare-probes.ts";
 import type { Conversation } from "./conversation.ts";
 import { deriveConversation } from "./derive-conversation.ts";
-import { guessTemplate } from "./guess-template.ts";
+import { guessTemplate, SILENT_TYPES } from "./guess-template.ts";
 import type { ProbeTexts } from "./probes.ts";
 import { conversationRenderer, MARKS, runProbes, textOf } from "./probes.ts";
+import type { TemplateReport } from "./template-report.ts";
+import { keepsReasoning, probeDifferences } from "./template-report.ts";
 import { TEMPLATES, templateNamed } from "./templates.ts";
 import { findTokenProblems, idsOf } from "./token-findings.ts";
 import { comparePartsByField, describeDifference, readTurnParts } from "./turn-parts.ts";
@@ -20,27 +23,14 @@ export interface SelectionInput {
   readonly modelName: string;
   readonly chatTemplate: ChatTemplate | undefined;
   readonly vocabulary: Vocabulary;
-  /** The three ids as they are written. */
+  /** `bos_token_id`, `eos_token_id`, `pad_token_id` where a file names them; defaults are absent. */
   readonly ids: ReadonlyMap<string, Json>;
   /** Special tokens that the tokenizer's configuration names. */
   readonly named: ReadonlyMap<string, Json>;
 }
 
-/** Which conversation template was taken, why, and how well it fits. */
-export interface TemplateReport {
-  readonly conversation: Conversation;
-  /** `derived`: made from the model's own template, without a counterpart upstream. */
-  readonly origin: "given" | "rule" | "ranking" | "derived";
-  readonly reason: string;
-  /** `unchecked`: the checkpoint has no chat template to compare with. */
-  readonly match: MatchClass | "unchecked";
-  /** Fields in which the template departs from the model's own, and the first difference in the text. */
-  readonly differences: readonly string[];
-  /** Stop tokens, prefix and ids that do not fit the tokenizer. */
-  readonly findings: readonly string[];
-  /** Registered templates that fit better. */
-  readonly better: readonly string[];
-}
+const DATE_DIFFERENCE =
+  "system_template: the model's template can write the current date, which a conversation template cannot";
 
 interface Candidate {
   readonly conversation: Conversation;
@@ -63,7 +53,7 @@ export function selectTemplate(input: SelectionInput): TemplateReport {
     vocabulary: input.vocabulary,
   });
   const guessed = guess && { conversation: templateNamed(guess.name), reason: guess.reason };
-  if (!model || isTextModel(input.modelType)) {
+  if (!model || SILENT_TYPES.includes(input.modelType)) {
     const conversation = requested ?? guessed?.conversation ?? templateNamed("LM");
     const reason = requested ? "it was named" : (guessed?.reason ?? "nothing tells which one fits");
     return unchecked(input, { conversation, origin: requested ? "given" : "rule", reason });
@@ -98,11 +88,6 @@ interface Choice {
 
 function taken(conversation: Conversation, origin: Origin, reason: string): Choice {
   return { conversation, origin, reason };
-}
-
-/** Embedding and draft models hold no conversation, whatever template came with their tokenizer. */
-function isTextModel(modelType: string): boolean {
-  return ["bert", "bert-bge", "qwen3-embedding", "medusa", "eagle"].includes(modelType);
 }
 
 function isMatching(match: MatchClass): boolean {
@@ -157,18 +142,25 @@ function derive(input: SelectionInput, model: ProbeTexts): Conversation | undefi
   const { chatTemplate, vocabulary } = input;
   const parts = readTurnParts(model);
   const bosToken = chatTemplate?.bosToken ?? "";
-  if (!parts) return undefined;
+  if (!parts || chatTemplate?.writesDate) return undefined;
   const derived = deriveConversation({
     name: "custom",
     parts,
     bosToken,
     defaultSystem: defaultSystemOf(model) ?? null,
-    eosTokenIds: idsOf(input.ids.get("eos_token_id")).filter((id) => vocabulary.tokenOf(id) !== undefined),
+    eosTokenIds: endTokens(input),
     stripsReasoning: keepsReasoning(model) === false,
     vocabulary,
   });
   if (!derived) return undefined;
   return isMatching(compareProbes(model, probe(input, derived), bosToken).match) ? derived : undefined;
+}
+
+/** Tokens that end a text: those the files name by id, and the tokenizer's own. */
+function endTokens({ ids, named, vocabulary }: SelectionInput): readonly number[] {
+  const own = vocabulary.idOf(tokenText(named.get("eos_token")) ?? "");
+  const known = idsOf(ids.get("eos_token_id")).filter((id) => vocabulary.tokenOf(id) !== undefined);
+  return [...new Set([...known, ...(own === undefined ? [] : [own])])];
 }
 
 function unchecked(input: SelectionInput, choice: Choice): TemplateReport {
@@ -207,68 +199,12 @@ function report(
     ...choice,
     match: comparison.match,
     differences: [
+      ...(input.chatTemplate?.writesDate ? [DATE_DIFFERENCE] : []),
       ...fields,
-      ...defaultSystemDifference(choice.conversation, comparison),
-      ...reasoningDifference(model, ours),
-      ...toolDifference(model, ours),
+      ...probeDifferences({ conversation: choice.conversation, comparison, model, ours }),
       ...(comparison.difference && comparison.match !== "default system" ? [comparison.difference] : []),
     ],
     findings: problems(input, choice.conversation, modelParts?.assistantClose),
     better: better.map(({ conversation }) => conversation.name),
   };
-}
-
-function defaultSystemDifference(
-  conversation: Conversation,
-  { match, modelSystem }: Comparison,
-): readonly string[] {
-  if (match !== "default system" || modelSystem === undefined) return [];
-  const model = modelSystem === null ? "none" : JSON.stringify(modelSystem);
-  const ours = JSON.stringify(conversation.systemMessage);
-  return [`system_message: the model's default is ${model}, the conversation template's ${ours}`];
-}
-
-function reasoningDifference(model: ProbeTexts, ours: ProbeTexts): readonly string[] {
-  const kept = keepsReasoning(model);
-  const written = keepsReasoning(ours);
-  if (kept === undefined || written === undefined || kept === written) return [];
-  const verb = (keeps: boolean): string => (keeps ? "keeps" : "drops");
-  return [
-    `strip_reasoning_in_history: the model's template ${verb(kept)} reasoning in history, the conversation template ${verb(written)} it`,
-  ];
-}
-
-/** Whether reasoning stays in earlier turns; `undefined` when the probe is refused. */
-function keepsReasoning(texts: ProbeTexts): boolean | undefined {
-  return textOf(texts, "reasoning")?.includes("<think>\nthinking");
-}
-
-/** Compares what follows the assistant's message, where both templates take tool messages. */
-function toolDifference(model: ProbeTexts, ours: ProbeTexts): readonly string[] {
-  const [expected, found] = [model, ours].map((texts) => {
-    const text = textOf(texts, "tool");
-    return text?.slice(text.indexOf(MARKS.assistant));
-  });
-  if (expected === undefined || found === undefined || expected === found) return [];
-  return [`roles.tool: ${firstDifference("tool", expected, found)}`];
-}
-
-/** The report as sentences for people: what was chosen and why, then everything that does not fit. */
-export function templateNotices(report: TemplateReport): readonly string[] {
-  const { conversation, origin, reason, match, better } = report;
-  const name = conversation.name;
-  const verdict: Readonly<Record<TemplateReport["match"], string>> = {
-    exact: "its prompts equal those of the checkpoint's chat template",
-    "default system":
-      "its prompts equal those of the checkpoint's chat template but for the default system message",
-    "white space": "its prompts differ from the checkpoint's chat template in white space",
-    beginning: "its prompts differ from the checkpoint's chat template at the beginning",
-    different: "its prompts differ from the checkpoint's chat template",
-    refused: "the checkpoint's chat template refuses every probe",
-    unchecked: "nothing could be checked, because the checkpoint has no chat template",
-  };
-  const chosen = `Conversation template ${name} (${origin}), because ${reason}; ${verdict[match]}.`;
-  const problems = [...report.differences, ...report.findings].map((text) => `Template ${name}: ${text}.`);
-  const advice = better.length > 0 ? [`These templates fit better than ${name}: ${better.join(", ")}.`] : [];
-  return origin === "given" && match === "exact" ? problems : [chosen, ...problems, ...advice];
 }

@@ -7,7 +7,7 @@ import type { Vocabulary } from "./vocabulary.ts";
 export interface TokenFacts {
   readonly conversation: Conversation;
   readonly vocabulary: Vocabulary;
-  /** `eos_token_id`, `bos_token_id`, `pad_token_id` as mlc-chat-config.json has them. */
+  /** `bos_token_id`, `eos_token_id`, `pad_token_id` where a file names them; defaults are absent. */
   readonly ids: ReadonlyMap<string, Json>;
   /** Special tokens that the tokenizer's configuration names. */
   readonly named: ReadonlyMap<string, Json>;
@@ -71,10 +71,9 @@ function idFindings({ ids, named, vocabulary }: TokenFacts): readonly string[] {
     }
     const token = tokenText(named.get(`${kind}_token`));
     const expected = token === undefined ? undefined : vocabulary.idOf(token);
-    if (expected !== undefined && !written.includes(expected))
-      findings.push(
-        `${kind}_token_id: the tokenizer's ${kind} token ${token} is ${expected}, written is ${written.join(", ")}`,
-      );
+    if (expected === undefined || written.includes(expected)) continue;
+    const instead = written.length > 0 ? `written is ${written.join(", ")}` : "but no file names it";
+    findings.push(`${kind}_token_id: the tokenizer's ${kind} token ${token} is ${expected}, ${instead}`);
   }
   return findings;
 }

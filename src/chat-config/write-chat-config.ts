@@ -1,6 +1,8 @@
 import { copyFile, mkdir, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { OutputError } from "../core/errors.ts";
+import type { FileIntegrity } from "../core/integrity.ts";
+import { integrityOf, readFileIntegrity } from "../core/integrity.ts";
 import type { PreparedChatConfig } from "./prepare-chat-config.ts";
 import type { OutputFile } from "./tokenizer-files.ts";
 
@@ -17,6 +19,18 @@ export async function writeChatConfig(prepared: PreparedChatConfig, folder: stri
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new OutputError("E_WRITE_CHAT_CONFIG", `${folder}: ${reason}`, { cause });
   }
+}
+
+/** Size and hash of every prepared file, for provenance; a copied file is read where it comes from. */
+export async function hashPreparedFiles(
+  prepared: PreparedChatConfig,
+): Promise<ReadonlyMap<string, FileIntegrity>> {
+  const hashes = new Map<string, FileIntegrity>();
+  for (const file of prepared.files) {
+    const hash = "copyOf" in file ? await readFileIntegrity(file.copyOf) : integrityOf(file.content);
+    hashes.set(file.name, hash);
+  }
+  return hashes;
 }
 
 async function writeOne(file: OutputFile, folder: string): Promise<void> {

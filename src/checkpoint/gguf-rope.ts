@@ -52,7 +52,7 @@ function llama3Parameters(freqs: Float32Array, base: Base): Llama3Rope {
 
 /** Without a value between the ends, anything between the two wavelengths fits. */
 function edgeSlope(freqs: Float32Array, base: Base, offset: number): number {
-  const last = freqs.findLastIndex((value) => value === 1);
+  const last = freqs.lastIndexOf(1);
   const shorter = last < 0 ? 1 : ropeWavelength(base, last);
   const longer = ropeWavelength(base, last + 1);
   return Math.sqrt(shorter * (1 + 1 / offset) * longer) * offset;

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { positiveInteger, wholeNumber } from "./option-types.ts";
+import { integer, positiveInteger, wholeNumber } from "./option-types.ts";
 
 /** Options that change mlc-chat-config.json. */
 export interface ChatFlags {
@@ -22,13 +22,16 @@ export function withChatOptions(command: Command): Command {
       "conversation template (default: chosen, and checked against the tokenizer's)",
     )
     .option("--context-window-size <tokens>", "longest context", positiveInteger)
-    .option("--sliding-window-size <tokens>", "window of sliding attention; -1 for none", wholeNumber)
+    .option("--sliding-window-size <tokens>", "window of sliding attention; -1 for none", integer)
     .option("--prefill-chunk-size <tokens>", "tokens that are prefilled at once", positiveInteger)
     .option("--attention-sink-size <tokens>", "tokens that sliding attention always sees", wholeNumber)
     .option("--tensor-parallel-shards <count>", "number of devices a layer is spread over", positiveInteger)
     .option("--pipeline-parallel-stages <count>", "number of stages layers are spread over", positiveInteger)
     .option("--max-batch-size <count>", "largest batch", positiveInteger)
-    .option("--strict", "refuse what a runtime could not load, instead of a note");
+    .option(
+      "--strict",
+      "refuse what a runtime could not load, and weights that are not finite or too large for the scheme",
+    );
 }
 
 const NAMES = [

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { positiveInteger } from "./option-types.ts";
+import { positiveInteger, wholeNumber } from "./option-types.ts";
 
 /** Options of every command that plans a conversion. */
 export interface ConversionFlags {
@@ -8,6 +8,7 @@ export interface ConversionFlags {
   readonly sourceFormat?: "auto" | "huggingface-safetensor" | "huggingface-torch" | "awq";
   readonly ftArch?: number;
   readonly preshard?: number;
+  readonly rank?: number;
 }
 
 const FORMATS = ["auto", "huggingface-safetensor", "huggingface-torch", "awq"];
@@ -23,6 +24,11 @@ export function withConversionOptions(command: Command): Command {
       new Option("--preshard <workers>", "cut the weights for that many tensor-parallel workers")
         .argParser(positiveInteger)
         .env("MLC_INTERNAL_PRESHARD_NUM"),
+    )
+    .option(
+      "--rank <worker>",
+      "make only the part that this worker loads, counted from 0, and read only what it needs (with --preshard)",
+      wholeNumber,
     );
 }
 

@@ -1,13 +1,16 @@
+import { writeFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
+import { OutputError } from "../core/errors.ts";
 import type { ConversionReport } from "../report/conversion-report.ts";
+import { type TensorQuality, worstOf } from "../report/statistics.ts";
 import { type ChatFlags, chatOptionsOf, withChatOptions } from "./chat-options.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
-import { byteSize, positiveInteger, shardRange } from "./option-types.ts";
+import { byteSize, collect, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
 
 interface ConvertFlags extends ConversionFlags, ChatFlags {
-  readonly quantization: string;
+  readonly quantization: readonly string[];
   readonly output: string;
   readonly backend: string;
   readonly threads?: number;
@@ -16,6 +19,8 @@ interface ConvertFlags extends ConversionFlags, ChatFlags {
   readonly fsync: boolean;
   readonly mmap: boolean;
   readonly legacyIndex: boolean;
+  readonly stats?: boolean;
+  readonly report?: string;
   readonly manifest: boolean;
   readonly weightsOnly?: boolean;
   readonly onlyShards?: readonly [number, number];
@@ -26,7 +31,15 @@ interface ConvertFlags extends ConversionFlags, ChatFlags {
 const EXAMPLES = `
 Examples:
   $ mlc-convert ./Llama-3.2-1B-Instruct -q q4f16_1 -o ./Llama-3.2-1B-q4f16_1-MLC
-  $ mlc-convert ./gemma-2-2b -q q0f16 -o out --threads 4 --json`;
+  $ mlc-convert ./gemma-2-2b -q q0f16 -o out --threads 4 --json
+  $ mlc-convert ./gemma-2-2b -q q4f16_1 -q q4f32_1 -o ./gemma-2-2b-{quantization}-MLC
+  $ mlc-convert ./Llama-3.1-70B -q q4f16_1 --preshard 4 --rank 2 -o ./part-2`;
+
+const SCHEME_HELP =
+  "quantization scheme, e.g. q4f16_1; give it several times to read the source once for all";
+const OUTPUT_HELP =
+  "folder for the result; {quantization} in it stands for the scheme, " +
+  "and several schemes without it go into folders of their names in it";
 
 /** Registers `convert`, the default command, and upstream's spelling of it. */
 export function registerConvert(program: Command): void {
@@ -34,14 +47,14 @@ export function registerConvert(program: Command): void {
   withOptions(
     convert.description("convert a checkpoint, a folder or a model of the hub, for MLC-LLM and WebLLM"),
   )
-    .requiredOption("-q, --quantization <name>", "quantization scheme, e.g. q4f16_1")
-    .requiredOption("-o, --output <folder>", "folder for the result")
+    .requiredOption("-q, --quantization <name>", SCHEME_HELP, collect)
+    .requiredOption("-o, --output <folder>", OUTPUT_HELP)
     .addHelpText("after", EXAMPLES)
     .action((model: string, flags: ConvertFlags) => run(model, flags));
   const upstream = program.command("convert_weight <config>");
   withOptions(upstream.description("the same, spelled as upstream spells it"))
-    .requiredOption("--quantization <name>", "quantization scheme")
-    .requiredOption("-o, --output <folder>", "folder for the result")
+    .requiredOption("--quantization <name>", "quantization scheme", collect)
+    .requiredOption("-o, --output <folder>", OUTPUT_HELP)
     .action((config: string, flags: ConvertFlags) => run(config, flags));
 }
 
@@ -56,6 +69,8 @@ function withOptions(command: Command): Command {
       "make only these shards and leave them in the staging folder",
       shardRange,
     )
+    .option("--stats", "measure in the same pass what every tensor loses, and show the worst")
+    .option("--report <file>", "write the whole report as JSON, with --stats every tensor's loss")
     .option("--force", "replace an output folder that holds something")
     .option("--no-fsync", "do not wait until the result is durable")
     .option("--no-mmap", "read source files in pieces instead of mapping them")
@@ -66,14 +81,52 @@ function withOptions(command: Command): Command {
 
 function run(model: string, flags: ConvertFlags): Promise<void> {
   return runCommand(flags, async (printer, signal) => {
-    const { convert } = await import("../convert.ts");
-    const { fsync, mmap, ...request } = flags;
+    const { convertMany } = await import("../convert.ts");
+    const { fsync, mmap, quantization, report: reportFile, ...request } = flags;
     const onEvent = printer.onEvent.bind(printer);
     const chat = chatOptionsOf(flags);
-    const report = await convert({ model, ...request, chat, sync: fsync, map: mmap }, { onEvent, signal });
-    printer.result(report, () => summary(report));
+    const reports = await convertMany(
+      { model, ...request, chat, quantizations: quantization, sync: fsync, map: mmap },
+      { onEvent, signal },
+    );
+    const [report] = reports;
+    const data = report && reports.length === 1 ? report : { conversions: reports };
+    if (reportFile !== undefined) await writeReport(reportFile, data);
+    printer.result(data, () => reports.flatMap(summary));
     return true;
   });
+}
+
+async function writeReport(file: string, data: object): Promise<void> {
+  await writeFile(file, `${JSON.stringify(data, undefined, 2)}\n`).catch((cause: unknown) => {
+    throw new OutputError(
+      "E_OUTPUT_WRITE",
+      `${file}: the report cannot be written: ${(cause as Error).message}`,
+      {
+        cause,
+        hint: "the conversion itself is complete",
+      },
+    );
+  });
+}
+
+const WORST_SHOWN = 5;
+
+/** The tensors that lost most, and what could not be kept at all. */
+function losses({ statistics }: ConversionReport): readonly string[] {
+  if (!statistics) return [];
+  const decibels = (value: number | null): string => (value === null ? "lossless" : `${value.toFixed(1)} dB`);
+  const sum = (count: (row: TensorQuality) => number): string =>
+    statistics.reduce((total, row) => total + count(row), 0).toLocaleString("en-US");
+  return [
+    "Lowest signal-to-noise:",
+    ...worstOf(statistics, WORST_SHOWN).map(
+      ({ tensor, signalToNoiseDb, maxError, rmsError }) =>
+        `  ${decibels(signalToNoiseDb)}  ${tensor}  largest error ${maxError.toPrecision(3)}, RMS ${rmsError.toPrecision(3)}`,
+    ),
+    `Zero groups: ${sum((row) => row.zeroGroups)}, infinite scales: ${sum((row) => row.infiniteScales)}, ` +
+      `non-finite values: ${sum((row) => row.nonFinite)}, overflowed values: ${sum((row) => row.overflowed)}`,
+  ];
 }
 
 const GIB = 2 ** 30;
@@ -86,6 +139,7 @@ export function summary(report: ConversionReport): readonly string[] {
     `Parameter size after quantization: ${(parameterBytes / GIB).toFixed(3)} GB`,
     `Total parameters: ${parameters.toLocaleString("en-US")}`,
     `Bits per parameter: ${report.trueBitsPerParameter.toFixed(3)}`,
+    ...losses(report),
     ...(unused.length > 0 ? [`Unused source tensors: ${unused.length}`] : []),
     `${report.tensors} tensors in ${report.shards} shards, ${formatBytes(nbytes)}, ` +
       `${formatSeconds(milliseconds / 1000)} (${rate}/s) with ${report.backend} on ${report.threads} threads`,

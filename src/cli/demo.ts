@@ -6,6 +6,7 @@ import { runCommand } from "./run-command.ts";
 interface DemoFlags {
   readonly quantization: string;
   readonly output?: string;
+  readonly fromHub?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -18,6 +19,7 @@ export function registerDemo(program: Command): void {
   )
     .option("-q, --quantization <name>", "quantization scheme", "q4f16_1")
     .option("-o, --output <folder>", "keep the result here")
+    .option("--from-hub", "go through a hub on this machine: name, download, plan, convert, verify")
     .action((flags: DemoFlags) =>
       runCommand(flags, async (printer, signal) => {
         const { runDemo } = await import("../index.ts");

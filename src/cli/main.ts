@@ -33,4 +33,10 @@ const COMMANDS = [
 ];
 for (const register of COMMANDS) register(program);
 
+// A reader that has seen enough, such as `head`, closes the pipe: that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 await program.parseAsync();

@@ -8,6 +8,17 @@ export function positiveInteger(text: string): number {
   return value;
 }
 
+/** A whole number of at least 0. */
+export function wholeNumber(text: string): number {
+  if (text === "0") return 0;
+  return positiveInteger(text);
+}
+
+/** One more value of an option that may be given several times. */
+export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /** A number of bytes such as `128M` or `2G`. */
@@ -26,7 +37,7 @@ export function shardRange(text: string): readonly [first: number, last: number]
 }
 
 /** A whole number, negative ones included. */
-export function wholeNumber(text: string): number {
+export function integer(text: string): number {
   const value = Number(text);
   if (text === "" || !Number.isSafeInteger(value)) throw new InvalidArgumentError("expected a whole number.");
   return value;

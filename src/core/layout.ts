@@ -1,3 +1,5 @@
+import type { TensorStatistics } from "./statistics.ts";
+
 /** One output tensor's place in a file. */
 export interface PlacedTensor {
   /** Index into the plan's tensors. */
@@ -35,4 +37,6 @@ export interface Layout {
 export interface ShardResult {
   /** 32 lower-case hexadecimal digits. */
   readonly md5: string;
+  /** One for each of the shard's tensors, where the run measured them. */
+  readonly statistics?: readonly TensorStatistics[];
 }

@@ -1,4 +1,7 @@
-import type { SyntheticCheckpoint } from "./synthetic-checkpoint.ts";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DEMO_TOKEN_IDS, demoTokenizerFiles } from "./demo-tokenizer.ts";
+import { type SyntheticCheckpoint, writeSyntheticCheckpoint } from "./synthetic-checkpoint.ts";
 import type { SyntheticTensor } from "./synthetic-tensor.ts";
 
 /** The sizes of a llama model. */
@@ -61,6 +64,9 @@ function llamaConfig(sizes: LlamaSizes): Readonly<Record<string, unknown>> {
     rms_norm_eps: 1e-5,
     rope_theta: 10000,
     tie_word_embeddings: true,
+    bos_token_id: DEMO_TOKEN_IDS.bos,
+    eos_token_id: DEMO_TOKEN_IDS.eos,
+    pad_token_id: DEMO_TOKEN_IDS.pad,
   };
 }
 
@@ -87,4 +93,11 @@ function llamaTensors(sizes: LlamaSizes): SyntheticTensor[] {
     ...Array.from({ length: sizes.layers }, (_, index) => layer(`layers.${index}`)).flat(),
     weight("norm", hiddenSize),
   ];
+}
+
+/** Writes the demo model, weights and tokenizer, into a folder that is created. */
+export async function writeDemoModel(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeSyntheticCheckpoint(folder, llamaCheckpoint(DEMO_SIZES));
+  for (const [name, text] of demoTokenizerFiles()) await writeFile(join(folder, name), text);
 }

@@ -44,9 +44,19 @@ export async function hashFiles(
     sync: false,
     map: true,
   });
-  sources.forEach(({ size, index }, source) => {
+  // Longest first: a file is one stream, so a long one must not be the last to begin.
+  const order = [...sources.entries()].sort(([, a], [, b]) => b.size - a.size);
+  order.forEach(([source, { size, index }]) => {
     const program = size === 0 ? Float64Array.from([0]) : copyProgram(source, size);
-    job.addShard({ id: index, path: "", fileOffset: 0, truncate: false, nbytes: size, program });
+    job.addShard({
+      id: index,
+      path: "",
+      fileOffset: 0,
+      truncate: false,
+      nbytes: size,
+      measured: false,
+      program,
+    });
   });
   const stop = (): void => job.cancel();
   settings.signal?.addEventListener("abort", stop, { once: true });

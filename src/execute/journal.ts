@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Layout, ShardResult } from "../core/layout.ts";
+import type { TensorStatistics } from "../core/statistics.ts";
 
 const NAME = "mlc-convert-journal.jsonl";
 
@@ -48,7 +49,7 @@ export function openJournal(folder: string, key: JournalKey, sync: boolean): Jou
   return {
     finished,
     ...(earlier?.reason === undefined ? {} : { restartReason: earlier.reason }),
-    note: (index, { md5 }) => append({ shard: index, md5 }),
+    note: (index, result) => append({ shard: index, ...result }),
     close: () => closeSync(handle),
   };
 }
@@ -64,7 +65,8 @@ function readJournal(path: string, digest: string, layout: Layout): Earlier {
   if (first?.digest !== digest) return { finished, reason: "source, options or version changed" };
   for (const line of lines) {
     if (typeof line?.shard !== "number" || typeof line.md5 !== "string") continue;
-    if (layout.shards[line.shard]) finished.set(line.shard, { md5: line.md5 });
+    const { shard, md5, statistics } = line;
+    if (layout.shards[shard]) finished.set(shard, isStatistics(statistics) ? { md5, statistics } : { md5 });
   }
   return { finished };
 }
@@ -73,6 +75,12 @@ interface Line {
   readonly digest?: unknown;
   readonly shard?: unknown;
   readonly md5?: unknown;
+  readonly statistics?: unknown;
+}
+
+/** The digest in the first line vouches for who wrote the others. */
+function isStatistics(value: unknown): value is readonly TensorStatistics[] {
+  return Array.isArray(value);
 }
 
 /** A line that a crash cut off is no line. */

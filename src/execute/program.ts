@@ -1,6 +1,6 @@
 import type { DType, GgmlBlockType } from "../core/dtype.ts";
 import { layoutOf } from "../core/dtype.ts";
-import type { Layout, PlacedTensor, Shard } from "../core/layout.ts";
+import type { PlacedTensor, Shard } from "../core/layout.ts";
 import type { Block, Gather } from "../plan/gather.ts";
 import type { Encoding, OutputTensor } from "../plan/plan.ts";
 import type { Transform } from "../plan/value.ts";
@@ -76,14 +76,24 @@ function byteOffset({ tensor, offset }: Block): number {
   return tensor.byteOffset + (offset / blockElements) * blockBytes;
 }
 
+export interface ProgramOptions {
+  readonly float32AsBfloat16: boolean;
+  /** The job's number of each of the checkpoint's files. */
+  readonly sources: readonly number[];
+}
+
 /**
  * What one shard's bytes are made of, as the numbers that cpp/engine/program.cpp `decode_shard` reads.
  */
-export function encodeShard(tensors: readonly OutputTensor[], shard: Shard, layout: Layout): Float64Array {
+export function encodeShard(
+  tensors: readonly OutputTensor[],
+  shard: Shard,
+  { float32AsBfloat16, sources }: ProgramOptions,
+): Float64Array {
   const words: number[] = [shard.tensors.length];
   shard.tensors.forEach((placed, index) => {
     const previous = shard.tensors[index - 1];
-    appendPiece(words, tensors, { placed, previous, narrow: layout.float32AsBfloat16 });
+    appendPiece(words, tensors, { placed, previous, narrow: float32AsBfloat16, sources });
   });
   return Float64Array.from(words);
 }
@@ -93,6 +103,7 @@ interface Place {
   readonly previous: PlacedTensor | undefined;
   /** float32 is stored as bfloat16. */
   readonly narrow: boolean;
+  readonly sources: readonly number[];
 }
 
 function appendPiece(words: number[], tensors: readonly OutputTensor[], place: Place): void {
@@ -117,8 +128,9 @@ function appendPiece(words: number[], tensors: readonly OutputTensor[], place: P
     encoding.kind === "constant" ? encoding.value : 0,
     encoding.kind === "ggml" ? BLOCK_TYPES.indexOf(tensor.dtype as GgmlBlockType) : 0,
   );
-  appendGather(words, value.gather);
-  appendGather(words, encoding.kind === "fp8-values" ? (encoding.whole?.gather ?? NO_GATHER) : NO_GATHER);
+  appendGather(words, value.gather, place.sources);
+  const whole = encoding.kind === "fp8-values" ? encoding.whole?.gather : undefined;
+  appendGather(words, whole ?? NO_GATHER, place.sources);
 }
 
 /** Bits that are copied keep the source's number: int32 words become uint32 by name only. */
@@ -159,10 +171,11 @@ function pairs(before: Encoding, now: Encoding): boolean {
   return now.kind === "fp8-scale" && before.kind === "fp8-values";
 }
 
-function appendGather(words: number[], { outer, blocks }: Gather): void {
+function appendGather(words: number[], { outer, blocks }: Gather, sources: readonly number[]): void {
   words.push(outer, blocks.length);
   for (const block of blocks) {
-    words.push(block.tensor.file, typeNumber(block.tensor.dtype), byteOffset(block), block.outerStride);
+    const source = sources[block.tensor.file] as number;
+    words.push(source, typeNumber(block.tensor.dtype), byteOffset(block), block.outerStride);
     words.push(block.extents.length);
     block.extents.forEach((extent, axis) => {
       words.push(extent, block.strides[axis] as number);

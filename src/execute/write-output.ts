@@ -9,7 +9,8 @@ import { budgetOf, DEFAULT_MAX_MEMORY } from "./budget.ts";
 import { checkCloseValues } from "./close-values.ts";
 import { hashFiles } from "./hash-files.ts";
 import { type Journal, openJournal } from "./journal.ts";
-import { type RunPhases, type RunSettings, runShards } from "./run-shards.ts";
+import { refuseNonFinite } from "./refuse-non-finite.ts";
+import { type RunInput, type RunPhases, type RunSettings, runShards } from "./run-shards.ts";
 import { checkDiskSpace, keepOnly, openStaging, type Staging, writeWhole } from "./staging.ts";
 
 /** A small file that goes beside the shards: text, or a copy of another file. */
@@ -45,6 +46,10 @@ export interface ExecuteOptions {
   readonly map?: boolean;
   /** Make only these shards, leave the result in the staging folder, publish nothing. */
   readonly onlyShards?: readonly [first: number, last: number];
+  /** Compare what is made with what it is made from, in the same pass. */
+  readonly stats?: boolean;
+  /** Publish nothing when a weight is not finite or does not fit the scheme's dtype. */
+  readonly strict?: boolean;
 }
 
 export interface ExecuteDeps {
@@ -75,13 +80,35 @@ export async function writeOutput(
   options: ExecuteOptions,
   deps: ExecuteDeps,
 ): Promise<WrittenOutput> {
-  const settings = settingsOf(options);
-  await checkCloseValues(request.plan.files, request.plan.tensors);
-  const staging = await openStaging(request.target, { force: options.force ?? false, sync: settings.sync });
+  const [written] = await writeOutputs([request], options, deps);
+  return written as WrittenOutput;
+}
+
+/**
+ * Carries out several plans in one run. Each output has its own staging folder and journal, and is published
+ * when all shards of all outputs are made.
+ *
+ * @returns what was written, in the order of the requests
+ * @throws as {@link writeOutput}
+ */
+export async function writeOutputs(
+  requests: readonly OutputRequest[],
+  options: ExecuteOptions,
+  deps: ExecuteDeps,
+): Promise<readonly WrittenOutput[]> {
+  const context = { options, settings: settingsOf(options), deps };
+  const opened: OpenOutput[] = [];
   try {
-    return await fillStaging(staging, request, { options, settings, deps });
+    for (const request of requests) {
+      await checkCloseValues(request.plan.files, request.plan.tensors);
+      opened.push(await openOutput(request, context));
+    }
+    return await fill(opened, context);
   } finally {
-    await staging.release();
+    for (const { journal, staging } of opened) {
+      journal.close();
+      await staging.release();
+    }
   }
 }
 
@@ -92,6 +119,7 @@ function settingsOf(options: ExecuteOptions): RunSettings {
     budget: budgetOf(threads, options.maxMemory ?? DEFAULT_MAX_MEMORY),
     sync: options.sync ?? true,
     map: options.map ?? true,
+    measured: (options.stats ?? false) || (options.strict ?? false),
   };
 }
 
@@ -101,53 +129,90 @@ interface Context {
   readonly deps: ExecuteDeps;
 }
 
-async function fillStaging(
-  staging: Staging,
-  request: OutputRequest,
-  context: Context,
-): Promise<WrittenOutput> {
-  const { options, settings, deps } = context;
-  const { plan, layout, version, facts } = request;
-  const journal = openJournal(staging.folder, { version, facts, layout }, settings.sync);
+/** An output whose staging folder is locked and holds what is kept of an earlier run. */
+interface OpenOutput {
+  readonly request: OutputRequest;
+  readonly staging: Staging;
+  readonly journal: Journal;
+  readonly finished: ReadonlyMap<number, ShardResult>;
+}
+
+async function openOutput(request: OutputRequest, context: Context): Promise<OpenOutput> {
+  const { options, settings } = context;
+  const { layout, version, facts } = request;
+  const staging = await openStaging(request.target, { force: options.force ?? false, sync: settings.sync });
+  let journal: Journal | undefined;
   try {
+    const measured = settings.measured ? { measured: true } : {};
+    const key = { version, layout, facts: { ...facts, ...measured } };
+    journal = openJournal(staging.folder, key, settings.sync);
     const finished = await verifyFinished(staging.folder, layout, { journal, context });
-    await keepOnly(
-      staging.folder,
-      new Set([...finished.keys()].map((index) => layout.shards[index]?.path ?? "")),
-    );
-    await checkDiskSpace(staging.folder, missingBytes(layout, finished));
-    deps.onEvent({ type: "phase", phase: "convert" });
-    const range = options.onlyShards;
-    const { results, phases } = await runShards(
-      {
-        files: plan.files,
-        tensors: plan.tensors,
-        layout,
-        folder: staging.folder,
-        finished,
-        ...(range ? { skip: (index: number) => index < range[0] || index > range[1] } : {}),
-      },
-      settings,
-      { onEvent: deps.onEvent, signal: deps.signal, onShard: (index, result) => journal.note(index, result) },
-    );
-    const written = {
-      backend: settings.backend,
-      threads: settings.budget.threads,
-      resumed: finished.size,
-      phases,
-    };
-    if (range) return { folder: staging.folder, results, ...written };
-    deps.onEvent({ type: "phase", phase: "write-index" });
-    const ordered = layout.shards.map((_, index) => results.get(index) as ShardResult);
-    for (const file of await request.closingFiles(ordered)) {
-      const content = "copyOf" in file ? await readFile(file.copyOf) : file.content;
-      await writeWhole(join(staging.folder, file.name), content, settings.sync);
-    }
-    await staging.publish();
-    return { folder: staging.target, results, ...written };
-  } finally {
-    journal.close();
+    const kept = [...finished.keys()].map((index) => layout.shards[index]?.path ?? "");
+    await keepOnly(staging.folder, new Set(kept));
+    return { request, staging, journal, finished };
+  } catch (error) {
+    journal?.close();
+    await staging.release();
+    throw error;
   }
+}
+
+async function fill(outputs: readonly OpenOutput[], context: Context): Promise<readonly WrittenOutput[]> {
+  const { options, settings, deps } = context;
+  const missing = outputs.map(({ request, finished }) => missingBytes(request.layout, finished));
+  const total = missing.reduce((sum, nbytes) => sum + nbytes, 0);
+  if (outputs[0]) await checkDiskSpace(outputs[0].staging.folder, total);
+  deps.onEvent({ type: "phase", phase: "convert" });
+  const run = await runShards(
+    outputs.map((output) => runInput(output, options.onlyShards)),
+    settings,
+    { onEvent: deps.onEvent, signal: deps.signal },
+  );
+  for (const [index, { request }] of outputs.entries()) {
+    if (options.strict)
+      refuseNonFinite(request.plan.tensors, request.layout, run.results[index] ?? new Map());
+  }
+  if (!options.onlyShards) deps.onEvent({ type: "phase", phase: "write-index" });
+  const written: WrittenOutput[] = [];
+  for (const [index, output] of outputs.entries()) {
+    const results = run.results[index] ?? new Map<number, ShardResult>();
+    const folder = options.onlyShards ? output.staging.folder : await publish(output, results, settings.sync);
+    const { backend, budget } = settings;
+    const resumed = output.finished.size;
+    written.push({ folder, backend, threads: budget.threads, results, resumed, phases: run.phases });
+  }
+  return written;
+}
+
+function runInput(
+  { request, staging, journal, finished }: OpenOutput,
+  range: ExecuteOptions["onlyShards"],
+): RunInput {
+  const { plan, layout } = request;
+  return {
+    files: plan.files,
+    tensors: plan.tensors,
+    layout,
+    folder: staging.folder,
+    finished,
+    onShard: (index, result) => journal.note(index, result),
+    ...(range ? { skip: (index: number) => index < range[0] || index > range[1] } : {}),
+  };
+}
+
+/** Writes the closing files, the last of which makes the output complete, and renames the folder into place. */
+async function publish(
+  { request, staging }: OpenOutput,
+  results: ReadonlyMap<number, ShardResult>,
+  sync: boolean,
+): Promise<string> {
+  const ordered = request.layout.shards.map((_, index) => results.get(index) as ShardResult);
+  for (const file of await request.closingFiles(ordered)) {
+    const content = "copyOf" in file ? await readFile(file.copyOf) : file.content;
+    await writeWhole(join(staging.folder, file.name), content, sync);
+  }
+  await staging.publish();
+  return staging.target;
 }
 
 function missingBytes(layout: Layout, finished: ReadonlyMap<number, ShardResult>): number {

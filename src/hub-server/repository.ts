@@ -68,18 +68,25 @@ export async function commitOfFolder(folder: string): Promise<HubCommit> {
   return makeCommit(contents);
 }
 
-/** Reads a range of a file's content. */
-export async function readContent(content: HubContent, offset: number, nbytes: number): Promise<Buffer> {
-  if (content instanceof Uint8Array) return Buffer.from(content.subarray(offset, offset + nbytes));
-  if ("fill" in content) return content.fill(offset, nbytes);
-  const handle = await open(content.path);
-  try {
-    const buffer = Buffer.allocUnsafe(nbytes);
-    const { bytesRead } = await handle.read(buffer, 0, nbytes, offset);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await handle.close();
+/** Reads ranges of one file's content until it is closed. */
+export interface ContentReader {
+  read(offset: number, nbytes: number): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
+/** Opens a file's content; close it. */
+export async function openContent(content: HubContent): Promise<ContentReader> {
+  const close = () => Promise.resolve();
+  if (content instanceof Uint8Array) {
+    return { read: async (offset, nbytes) => Buffer.from(content.subarray(offset, offset + nbytes)), close };
   }
+  if ("fill" in content) return { read: async (offset, nbytes) => content.fill(offset, nbytes), close };
+  const handle = await open(content.path);
+  const read = async (offset: number, nbytes: number) => {
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(nbytes), 0, nbytes, offset);
+    return buffer.subarray(0, bytesRead);
+  };
+  return { read, close: () => handle.close() };
 }
 
 async function describe(name: string, content: HubContent): Promise<HubFile> {
@@ -88,7 +95,9 @@ async function describe(name: string, content: HubContent): Promise<HubFile> {
     const sha256 = await sha256Of(content);
     return { path: name, size, sha256, oid: gitBlobSha1(Buffer.from(lfsPointer(sha256, size))), content };
   }
-  return { path: name, size, oid: gitBlobSha1(await readContent(content, 0, size)), content };
+  const reader = await openContent(content);
+  const bytes = await reader.read(0, size).finally(() => reader.close());
+  return { path: name, size, oid: gitBlobSha1(bytes), content };
 }
 
 async function sha256Of(content: HubContent): Promise<string> {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Misbehaviour } from "./faults.ts";
-import { type HubFile, lfsPointer, readContent } from "./repository.ts";
+import { type HubFile, lfsPointer, openContent } from "./repository.ts";
 
 /** How fast all bodies together leave, for trying out adaptive clients. */
 export interface Bandwidth {
@@ -60,17 +60,22 @@ interface Body {
 async function sendBody(response: ServerResponse, file: HubFile, body: Body): Promise<void> {
   const { fault, pace, sent } = body.sending;
   const limit = limitOf(fault, body.end - body.start);
+  const reader = await openContent(file.content);
   response.flushHeaders();
-  for (let at = body.start; at < body.start + limit; ) {
-    const step = fault?.kind === "drip" ? Math.ceil(fault.bytesPerSecond / 4) : STEP;
-    const chunk = await readContent(file.content, at, Math.min(step, body.start + limit - at));
-    if (fault?.kind === "wrong-bytes") chunk[0] = (chunk[0] ?? 0) ^ 0xff;
-    await pace(chunk.byteLength);
-    if (response.destroyed) return;
-    at += chunk.byteLength;
-    sent(chunk.byteLength);
-    if (!response.write(chunk)) await drained(response);
-    if (fault?.kind === "drip") await sleep(250, undefined, { ref: false });
+  try {
+    for (let at = body.start; at < body.start + limit; ) {
+      const step = fault?.kind === "drip" ? Math.ceil(fault.bytesPerSecond / 4) : STEP;
+      const chunk = await reader.read(at, Math.min(step, body.start + limit - at));
+      if (fault?.kind === "wrong-bytes") chunk[0] = (chunk[0] ?? 0) ^ 0xff;
+      await pace(chunk.byteLength);
+      if (response.destroyed) return;
+      at += chunk.byteLength;
+      sent(chunk.byteLength);
+      if (!response.write(chunk)) await drained(response);
+      if (fault?.kind === "drip") await sleep(250, undefined, { ref: false });
+    }
+  } finally {
+    await reader.close();
   }
   if (fault?.kind === "stall") return;
   if (limit < body.end - body.start) response.destroy();
@@ -85,8 +90,11 @@ function limitOf(fault: Misbehaviour | undefined, nbytes: number): number {
 
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
-    response.once("drain", resolve);
-    response.once("close", resolve);
+    const done = () => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.once("drain", done).once("close", done);
   });
 }
 

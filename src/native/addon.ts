@@ -32,6 +32,8 @@ export interface JobShard {
   readonly fileOffset: number;
   readonly truncate: boolean;
   readonly nbytes: number;
+  /** Compare what is made with what it is made from. */
+  readonly measured: boolean;
   /** What the bytes are made of, as numbers; copied before the call returns. */
   readonly program: Float64Array;
 }
@@ -47,12 +49,19 @@ export interface JobProgress {
 
 /** A run on the addon's own threads. */
 export interface NativeJob {
+  /** Shards are begun in the order in which they are added. */
   addShard(shard: JobShard): void;
-  /** Resolves when all shards are finished; rejects with an Error that has a `code`. */
-  start(onShard: (id: number, md5: string) => void): Promise<void>;
+  /**
+   * Resolves when all shards are finished; rejects with an Error that has a `code`. `statistics` holds
+   * {@link STATISTICS} numbers a piece of a measured shard.
+   */
+  start(onShard: (id: number, md5: string, statistics: Float64Array) => void): Promise<void>;
   cancel(): void;
   progress(): JobProgress;
 }
+
+/** Numbers of cpp/kernels/kernels.h `Statistics`. */
+export const STATISTICS = 8;
 
 interface Addon {
   readonly Job: new (options: JobOptions) => NativeJob;

@@ -33,6 +33,8 @@ export interface PlanInput {
   readonly ftArch?: number;
   /** Number of tensor-parallel workers to cut the weights for; default 1. */
   readonly preshard?: number;
+  /** Make only this worker's part, counted from 0; default: the parts of all workers. */
+  readonly rank?: number;
 }
 
 interface Mapped {
@@ -65,9 +67,8 @@ export async function createPlan(input: PlanInput): Promise<Plan> {
   const bound = bindAll(mapped, input, workers);
   const emitted = emissionOrder(bound, checkpoint);
   const options = { ftArch: input.ftArch ?? 80 };
-  const tensors = emitted.flatMap((one) =>
-    shardPieces(one, workers, (part) => piecesOf(part, scheme, options)),
-  );
+  const cut = { count: workers, ...(input.rank === undefined ? {} : { rank: input.rank }) };
+  const tensors = emitted.flatMap((one) => shardPieces(one, cut, (part) => piecesOf(part, scheme, options)));
   refuseEmpty(tensors);
   const declaredUnused = new Set(architecture.unused(derived));
   const used = new Set(mapped.flatMap(({ sources }) => sources));

@@ -36,24 +36,34 @@ interface Share {
   readonly workers: number;
 }
 
+/** The workers that weights are cut for. */
+export interface Workers {
+  readonly count: number;
+  /** Make only this worker's part; default: all parts. */
+  readonly rank?: number;
+}
+
 /**
  * Cuts the pieces of one parameter for every worker: `<piece>_shard-0`, `<piece>_shard-1`, …
- * Scales of whole tensors are shared and stay whole.
+ * Scales of whole tensors are shared and stay whole, and so does every parameter without a strategy: each
+ * worker loads those, so they are in every rank's part.
  * @throws {PlanError} where the strategy does not fit the tensor
  */
 export function shardPieces(
   bound: BoundParameter,
-  workers: number,
+  { count, rank }: Workers,
   piecesOf: (bound: BoundParameter) => readonly OutputTensor[],
 ): readonly OutputTensor[] {
   const whole = piecesOf(bound);
-  if (!bound.parameter.shard || workers === 1 || whole.some((piece) => losesStrategy(piece))) return whole;
-  const parts = Array.from({ length: workers }, (_, worker) =>
-    piecesOf(cutBound(bound, { worker, workers })),
-  );
+  if (!bound.parameter.shard || count === 1 || whole.some((piece) => losesStrategy(piece))) return whole;
+  const made = rank === undefined ? Array.from({ length: count }, (_, worker) => worker) : [rank];
+  const parts = made.map((worker) => ({
+    worker,
+    pieces: piecesOf(cutBound(bound, { worker, workers: count })),
+  }));
   return whole.flatMap((piece, index) => {
     if (piece.encoding.kind === "fp8-scale" || piece.encoding.kind === "constant") return [piece];
-    return parts.map((part, worker) => renamed(part[index] as OutputTensor, worker, piece));
+    return parts.map(({ worker, pieces }) => renamed(pieces[index] as OutputTensor, worker, piece));
   });
 }
 

@@ -1,4 +1,5 @@
-import type { Layout } from "../core/layout.ts";
+import type { Layout, ShardResult } from "../core/layout.ts";
+import { type QualityInput, qualityOf, type TensorQuality } from "./statistics.ts";
 
 /** What a finished conversion is reported as; the same facts on the screen and as JSON. */
 export interface ConversionReport {
@@ -27,6 +28,8 @@ export interface ConversionReport {
   readonly milliseconds: number;
   /** Milliseconds summed over threads. */
   readonly phases: Readonly<Record<string, number>>;
+  /** What every tensor lost, where the run measured it. */
+  readonly statistics?: readonly TensorQuality[];
 }
 
 export interface ReportInput {
@@ -34,7 +37,7 @@ export interface ReportInput {
     readonly architecture: string;
     readonly scheme: { readonly name: string };
     readonly sourceFormat: string;
-    readonly tensors: readonly unknown[];
+    readonly tensors: QualityInput["tensors"];
     readonly metadata: {
       readonly paramBytes: number;
       readonly bitsPerParam: number;
@@ -49,6 +52,7 @@ export interface ReportInput {
     readonly backend: string;
     readonly threads: number;
     readonly resumed: number;
+    readonly results: ReadonlyMap<number, ShardResult>;
     /** Nanoseconds. */
     readonly phases: Readonly<Record<string, number>>;
   };
@@ -58,6 +62,7 @@ export interface ReportInput {
 /** Gathers what is worth telling about a finished conversion. */
 export function reportOf({ plan, layout, written, milliseconds }: ReportInput): ConversionReport {
   const { paramBytes, bitsPerParam, sourceParameters } = plan.metadata;
+  const statistics = qualityOf({ tensors: plan.tensors, layout, results: written.results });
   return {
     architecture: plan.architecture,
     quantization: plan.scheme.name,
@@ -77,5 +82,6 @@ export function reportOf({ plan, layout, written, milliseconds }: ReportInput): 
     notices: plan.notices,
     milliseconds,
     phases: Object.fromEntries(Object.entries(written.phases).map(([name, ns]) => [name, ns / 1e6])),
+    ...(statistics.length > 0 ? { statistics } : {}),
   };
 }

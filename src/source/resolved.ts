@@ -67,3 +67,10 @@ export interface PlannedFile {
 export function plannedFiles(source: RemoteSource): PlannedFile[] {
   return source.files.map(({ path, size }) => ({ name: path, size, present: source.present.has(path) }));
 }
+
+/** How many bytes a remote source has, and how many of them are to be fetched. */
+export function plannedBytes(source: RemoteSource): { total: number; missing: number } {
+  const files = plannedFiles(source);
+  const sum = (list: readonly PlannedFile[]) => list.reduce((bytes, file) => bytes + file.size, 0);
+  return { total: sum(files), missing: sum(files.filter((file) => !file.present)) };
+}

@@ -77,7 +77,9 @@ describe("generating from the raw config.json", () => {
     for (const golden of cases.filter(({ expected }) => expected !== null)) {
       const { template, notices } = await generate(golden, await layOut(golden), AUTOMATIC);
       expect(template.origin, golden.id).not.toBe("given");
-      expect(notices[0], golden.id).toContain(`Conversation template ${template.conversation.name} (`);
+      expect(notices.join("\n"), golden.id).toContain(
+        `Conversation template ${template.conversation.name} (`,
+      );
     }
   }, 60_000);
 

@@ -104,11 +104,12 @@ describe("a source folder with something wrong", () => {
   });
 
   it("is accepted with a byte order mark before config.json", async () => {
-    const { text } = await generateChanged(async (folder) => {
+    const { text, notices } = await generateChanged(async (folder) => {
       const config = await readFile(join(folder, "config.json"), "utf8");
       await writeFile(join(folder, "config.json"), `\ufeff${config}`);
     });
     expect(text).toBe(SOUND.expected);
+    expect(notices).toContain("config.json begins with a byte order mark, which was ignored.");
   });
 
   it("gets a notice without any tokenizer, and is refused when strict", async () => {

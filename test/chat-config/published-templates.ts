@@ -30,6 +30,9 @@ export interface PublishedModel {
 
 const LLAMA_3 = `{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}`;
 
+/** Writes the date into every system turn, as Llama 3.1 does. */
+const LLAMA_3_1 = `{{ bos_token }}{% if strftime_now is defined %}{% set today = strftime_now('%d %b %Y') %}{% else %}{% set today = '1 Jan 2000' %}{% endif %}{% if messages[0]['role'] == 'system' %}{% set system_message = messages[0]['content'] | trim %}{% set messages = messages[1:] %}{% else %}{% set system_message = '' %}{% endif %}{{ '<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: ' + today + '\n\n' + system_message + '<|eot_id|>' }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}`;
+
 const QWEN = `{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`;
 
 const QWEN3 = `{% set ns = namespace(last=-1) %}{% for message in messages %}{% if message.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}{% for message in messages %}{% set content = message.content %}{% if message.role == 'assistant' and loop.index0 < ns.last and '</think>' in content %}{% set content = content.split('</think>')[-1].lstrip('\n') %}{% endif %}{{ '<|im_start|>' + message.role + '\n' + content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`;
@@ -50,6 +53,7 @@ const PHI_3 = `{% for message in messages %}{% if message['role'] == 'system' %}
 
 type ModelName =
   | "llama3"
+  | "llama3_1"
   | "qwen2"
   | "qwen3"
   | "zephyr"
@@ -64,6 +68,18 @@ export const MODELS: Readonly<Record<ModelName, PublishedModel>> = {
   llama3: {
     modelType: "llama",
     jinja: LLAMA_3,
+    tokens: {
+      "<|begin_of_text|>": 128000,
+      "<|end_of_text|>": 128001,
+      "<|eom_id|>": 128008,
+      "<|eot_id|>": 128009,
+    },
+    bos: "<|begin_of_text|>",
+    eos: "<|eot_id|>",
+  },
+  llama3_1: {
+    modelType: "llama",
+    jinja: LLAMA_3_1,
     tokens: {
       "<|begin_of_text|>": 128000,
       "<|end_of_text|>": 128001,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Conversation } from "../../src/chat-config/conversation.ts";
-import { selectTemplate, templateNotices } from "../../src/chat-config/select-template.ts";
+import { selectTemplate } from "../../src/chat-config/select-template.ts";
+import { templateNotices } from "../../src/chat-config/template-report.ts";
 import { templateNamed } from "../../src/chat-config/templates.ts";
 import type { PublishedModel } from "./published-templates.ts";
 import { chatTemplateOf, MODELS, selectionFor } from "./published-templates.ts";
@@ -174,6 +175,25 @@ describe("choosing a conversation template", () => {
       expect(report, model).toMatchObject({ origin: "derived", conversation: fields });
       expect(["exact", "default system"], model).toContain(report.match);
     }
+  });
+
+  it("derives stops from what the files and the tokenizer name, never from a default", () => {
+    const input = selectionFor(MODELS.zephyr);
+    const report = selectTemplate({ ...input, ids: new Map(), named: new Map([["eos_token", "<unk>"]]) });
+    expect(report).toMatchObject({ origin: "derived", conversation: { stopTokenIds: [2, 0] } });
+    expect(report.findings).toContain(
+      "eos_token_id: the tokenizer's eos token <unk> is 0, but no file names it",
+    );
+  });
+
+  it("derives nothing from a template that writes the date, but says that it does", () => {
+    const report = selectTemplate(selectionFor(MODELS.llama3_1));
+    expect(report).toMatchObject({ origin: "rule", match: "different", conversation: { name: "llama-3_1" } });
+    expect(report.differences[0]).toContain("can write the current date");
+    const probe = { name: "user", messages: [{ role: "user", content: "Hi" }], reply: true } as const;
+    expect(chatTemplateOf(MODELS.llama3_1).render(probe)).toEqual({
+      text: expect.stringContaining("Today Date: 26 Jul 2024"),
+    });
   });
 
   it("keeps the nearest and says so when the structure cannot be expressed", () => {

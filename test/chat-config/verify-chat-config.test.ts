@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { prepareChatConfig } from "../../src/chat-config/prepare-chat-config.ts";
 import { formatProvenance, PROVENANCE_NAME, readProvenance } from "../../src/chat-config/provenance.ts";
 import { verifyChatConfig } from "../../src/chat-config/verify-chat-config.ts";
-import { writeChatConfig } from "../../src/chat-config/write-chat-config.ts";
+import { hashPreparedFiles, writeChatConfig } from "../../src/chat-config/write-chat-config.ts";
 import type { FileIntegrity } from "../../src/core/integrity.ts";
 import { integrityOf } from "../../src/core/integrity.ts";
 import { goldenCases, layOut, otherFiles } from "./golden-case.ts";
@@ -25,17 +25,11 @@ async function convert(id: string): Promise<string> {
   });
   const folder = join(dirname(source), "out");
   await writeChatConfig(prepared, folder);
-  const files = await otherFiles(folder);
-  files["mlc-chat-config.json"] = Buffer.from(prepared.text);
-  await writeFile(join(folder, PROVENANCE_NAME), provenanceOf(files));
+  await writeFile(join(folder, PROVENANCE_NAME), provenanceOf(await hashPreparedFiles(prepared)));
   return folder;
 }
 
-function provenanceOf(files: Readonly<Record<string, Buffer>>): string {
-  const hashes = Object.entries(files).map(([name, bytes]): [string, FileIntegrity] => [
-    name,
-    integrityOf(bytes),
-  ]);
+function provenanceOf(files: ReadonlyMap<string, FileIntegrity>): string {
   return formatProvenance({
     toolVersion: "0.1.0",
     source: { id: "org/model", commit: "0123456789abcdef", files: new Map() },
@@ -46,7 +40,7 @@ function provenanceOf(files: Readonly<Record<string, Buffer>>): string {
       options: new Map([["context_window_size", 4096]]),
       planDigest: "sha256-x",
     },
-    files: new Map(hashes),
+    files,
   });
 }
 
@@ -129,10 +123,12 @@ describe("verifying config, tokenizer and template", () => {
   }
 });
 
+const ONE_FILE = new Map([["a.json", integrityOf("a")]]);
+
 describe("provenance", () => {
   it("is the same text for the same facts, and says what it lists", () => {
-    const text = provenanceOf({ "a.json": Buffer.from("a") });
-    expect(provenanceOf({ "a.json": Buffer.from("a") })).toBe(text);
+    const text = provenanceOf(ONE_FILE);
+    expect(provenanceOf(ONE_FILE)).toBe(text);
     expect(JSON.parse(text)).toMatchObject({
       source: { id: "org/model", commit: "0123456789abcdef" },
       conversion: { backend: "avx2", options: { context_window_size: 4096 } },
@@ -141,7 +137,7 @@ describe("provenance", () => {
   });
 
   it("is not believed when its digest does not fit", () => {
-    const text = provenanceOf({ "a.json": Buffer.from("a") }).replace("avx2", "avx3");
+    const text = provenanceOf(ONE_FILE).replace("avx2", "avx3");
     expect(readProvenance(text)).toMatchObject({
       files: new Map(),
       problem: expect.stringContaining("found"),

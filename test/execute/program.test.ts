@@ -78,9 +78,18 @@ describe("a program", () => {
     });
     const layout: Layout = { shards, float32AsBfloat16: false, nbytes: 0 };
     await runShards(
-      { files: [{ path, name: "source", size: 4 * WORDS }], tensors, layout, folder, finished: new Map() },
-      { backend: BACKEND, budget: BUDGET, sync: false, map: true },
-      { onShard: () => {}, onEvent: () => {} },
+      [
+        {
+          files: [{ path, name: "source", size: 4 * WORDS }],
+          tensors,
+          layout,
+          folder,
+          finished: new Map(),
+          onShard: () => {},
+        },
+      ],
+      { backend: BACKEND, budget: BUDGET, sync: false, map: true, measured: false },
+      { onEvent: () => {} },
     );
     for (const [at, elements] of expected.entries()) {
       const bytes = await readFile(join(folder, `shard-${at}`));
@@ -105,7 +114,7 @@ describe("the addon's decoder", () => {
   /** Adds a hashed-only shard; true if the decoder took it. */
   function accepts(job: NativeJob, program: Float64Array, nbytes: number): boolean {
     try {
-      job.addShard({ id: 0, path: "", fileOffset: 0, truncate: false, nbytes, program });
+      job.addShard({ id: 0, path: "", fileOffset: 0, truncate: false, nbytes, measured: false, program });
       return true;
     } catch (error) {
       expect(error).toMatchObject({ code: "E_PROGRAM" });
@@ -192,7 +201,7 @@ describe("the addon's decoder", () => {
     let ran = 0;
     for (const [tensor, nbytes] of kinds) {
       const shard = { path: "", fileOffset: 0, nbytes, tensors: [{ tensor: 0, byteOffset: 0, nbytes }] };
-      const program = encodeShard([tensor], shard, { shards: [shard], float32AsBfloat16: true, nbytes });
+      const program = encodeShard([tensor], shard, { float32AsBfloat16: true, sources: [0] });
       expect(accepts(open(path), program, nbytes), tensor.encoding.kind).toBe(true);
       for (let at = 0; at < program.length; at++) {
         const job = open(path);

@@ -25,7 +25,7 @@ function check(library: string, options: { readonly gpu?: string; readonly only?
   return { status: result.status, out: result.stdout, error: result.stderr };
 }
 
-describe("the CUDA backend on an emulated GPU", () => {
+describe.skipIf(process.platform === "win32")("the CUDA backend on an emulated GPU", () => {
   const library = "libmlc_convert_cuda_emulated.so";
   beforeAll(() => build("kernel-check", "mlc_convert_cuda_emulated"), 10 * MINUTES);
 

@@ -1,0 +1,60 @@
+// Compares what was made with what it was made from, piece by piece.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "../kernels/kernels.h"
+
+namespace mlc {
+
+class Meter {
+ public:
+  // Of the elements that are rounded to the model dtype: nothing, how many cannot be kept (their
+  // errors are known once they are quantized), or that and their errors.
+  enum class Wanted : uint8_t { kNothing, kCounts, kAll };
+
+  // f16 elements and what was made of them. `lent`: they were not counted on their way.
+  struct Made {
+    const uint8_t* source;
+    const uint8_t* stored;
+    size_t count;
+    bool lent;
+  };
+
+  explicit Meter(const KernelTable& kernels) : kernels_(kernels) {}
+
+  // Without this, all other calls do nothing.
+  void open(size_t pieces) { statistics_.resize(pieces); }
+  bool is_open() const { return !statistics_.empty(); }
+  const std::vector<Statistics>& statistics() const { return statistics_; }
+
+  void begin(size_t piece, Wanted wanted);
+  bool wants() const { return wanted_ != Wanted::kNothing; }
+  // Room for scales that nobody else keeps; null if nothing is measured.
+  uint8_t* scales(size_t bytes);
+
+  // Elements before and after they were rounded to `model`.
+  void cast(DType from, DType model, const uint8_t* src, const uint8_t* made, size_t count);
+  void stored_bf16(const uint8_t* src_f32, const uint8_t* made_bf16, size_t count, bool lent);
+  void groups(const GroupQuantizeArgs& args, bool lent);
+  void fp8(Fp8 format, float scale, const Made& made);
+  // Rows of `cols` codes, one a byte, and a scale a row.
+  void ft(size_t cols, const uint8_t* scales_f16, const Made& made);
+
+ private:
+  void add(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count, bool lent);
+  void count_scales(DType dtype, const uint8_t* scales, size_t stride, size_t count);
+  float* decoded(size_t count);
+
+  const KernelTable& kernels_;
+  std::vector<Statistics> statistics_;
+  size_t piece_ = 0;
+  Wanted wanted_ = Wanted::kNothing;
+  std::vector<float> decoded_;
+  std::vector<uint8_t> scales_;
+  std::vector<uint8_t> widened_;
+};
+
+}  // namespace mlc

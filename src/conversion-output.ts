@@ -1,0 +1,100 @@
+import { basename } from "node:path";
+import { type ChatOptions, makeChatFiles } from "./chat-files.ts";
+import type { ShardResult } from "./core/layout.ts";
+import { keyDigest } from "./execute/journal.ts";
+import type { ExtraFile, OutputRequest } from "./execute/write-output.ts";
+import type { ConversionRequest, PlannedConversion } from "./plan-conversion.ts";
+import { givenOptions, provenanceFile } from "./provenance.ts";
+import { sourceFacts } from "./source-facts.ts";
+import { indexFiles } from "./tensor-cache/index-file.ts";
+import { VERSION } from "./version.ts";
+
+/** What lies beside the shards, and where. */
+export interface OutputOptions extends Omit<ConversionRequest, "quantization"> {
+  /** Absolute path of the folder. */
+  readonly output: string;
+  readonly backend?: string;
+  /** Also write the index under the name that older runtimes ask for; default true. */
+  readonly legacyIndex?: boolean;
+  /** Only shards and index: no chat config, tokenizer files or provenance. */
+  readonly weightsOnly?: boolean;
+  /** Write mlc-convert.json, which says where the result comes from; default true. */
+  readonly manifest?: boolean;
+  readonly chat?: ChatOptions;
+}
+
+/** A conversion as it will be written, and what the user should know about the files beside the shards. */
+export interface ConversionOutput {
+  readonly request: OutputRequest;
+  readonly notices: readonly string[];
+}
+
+/** What is to be written of a planned conversion: its shards, and behind them its chat config and index files. */
+export async function conversionOutput(
+  planned: PlannedConversion,
+  options: OutputOptions,
+): Promise<ConversionOutput> {
+  const { plan, layout } = planned;
+  const chat = await chatFiles(planned, options);
+  const facts = await sourceFacts(plan, options);
+  const closing = { planned, options, chat: chat.files, facts };
+  return {
+    notices: chat.notices,
+    request: {
+      plan,
+      layout,
+      target: options.output,
+      version: VERSION,
+      facts,
+      closingFiles: (results) => closingFiles(closing, results),
+    },
+  };
+}
+
+interface ChatFiles {
+  readonly files: readonly ExtraFile[];
+  readonly notices: readonly string[];
+}
+
+async function chatFiles(
+  { model, architecture, plan }: PlannedConversion,
+  options: OutputOptions,
+): Promise<ChatFiles> {
+  if (options.weightsOnly || model.folder === undefined) return { files: [], notices: [] };
+  const { config, folder, origin } = model;
+  const quantization = plan.scheme.name;
+  return makeChatFiles(
+    { architecture, config, folder, name: basename(origin.id), quantization },
+    options.chat ?? {},
+  );
+}
+
+interface Closing {
+  readonly planned: PlannedConversion;
+  readonly options: OutputOptions;
+  readonly chat: readonly ExtraFile[];
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** Everything beside the shards, in writing order: the index is the last. */
+async function closingFiles(
+  closing: Closing,
+  results: readonly ShardResult[],
+): Promise<readonly ExtraFile[]> {
+  const { planned, options, chat, facts } = closing;
+  const { plan, layout, model } = planned;
+  const { tensors, metadata } = plan;
+  const index = indexFiles({ tensors, metadata, layout, results }, options.legacyIndex ?? true).map(
+    ({ name, text }) => ({ name, content: text }),
+  );
+  const files = [...chat, ...index];
+  if (options.weightsOnly || options.manifest === false) return files;
+  const conversion = {
+    modelType: plan.architecture,
+    quantization: plan.scheme.name,
+    backend: options.backend ?? "auto",
+    options: givenOptions({ ...options, model: undefined, output: undefined }),
+    planDigest: keyDigest({ version: VERSION, facts, layout }),
+  };
+  return [await provenanceFile({ origin: model.origin, conversion, files }), ...files];
+}

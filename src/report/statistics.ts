@@ -1,0 +1,60 @@
+import type { Layout, ShardResult } from "../core/layout.ts";
+
+/** How well one stored tensor stands for its source. */
+export interface TensorQuality {
+  /** Name of the stored tensor; of a quantized one that of its values. */
+  readonly tensor: string;
+  readonly encoding: string;
+  readonly elements: number;
+  readonly maxError: number;
+  readonly rmsError: number;
+  /** 10 log10 of the source's power over the error's; `null` where nothing was lost or all values are zero. */
+  readonly signalToNoiseDb: number | null;
+  readonly zeroGroups: number;
+  readonly infiniteScales: number;
+  /** Elements that are NaN or infinite in the source. */
+  readonly nonFinite: number;
+  /** Elements that are too large for the dtype of the scheme. */
+  readonly overflowed: number;
+}
+
+export interface QualityInput {
+  readonly tensors: readonly { readonly name: string; readonly encoding: { readonly kind: string } }[];
+  readonly layout: Layout;
+  readonly results: ReadonlyMap<number, ShardResult>;
+}
+
+/** One row for every tensor whose elements were looked at, in output order. */
+export function qualityOf({ tensors, layout, results }: QualityInput): readonly TensorQuality[] {
+  return layout.shards.flatMap((shard, index) =>
+    shard.tensors.flatMap((placed, at): readonly TensorQuality[] => {
+      const statistics = results.get(index)?.statistics?.[at];
+      const tensor = tensors[placed.tensor];
+      if (!statistics || !tensor || statistics.elements === 0) return [];
+      const { elements, maxError, squaredError, squaredValue } = statistics;
+      const { zeroGroups, infiniteScales, nonFinite, overflowed } = statistics;
+      const decibels = 10 * Math.log10(squaredValue / squaredError);
+      return [
+        {
+          tensor: tensor.name,
+          encoding: tensor.encoding.kind,
+          elements,
+          maxError,
+          rmsError: Math.sqrt(squaredError / elements),
+          signalToNoiseDb: Number.isFinite(decibels) ? decibels : null,
+          zeroGroups,
+          infiniteScales,
+          nonFinite,
+          overflowed,
+        },
+      ];
+    }),
+  );
+}
+
+/** The tensors that lost most, worst first. */
+export function worstOf(rows: readonly TensorQuality[], count: number): readonly TensorQuality[] {
+  const lossy = rows.filter(({ signalToNoiseDb }) => signalToNoiseDb !== null);
+  lossy.sort((a, b) => (a.signalToNoiseDb ?? 0) - (b.signalToNoiseDb ?? 0));
+  return lossy.slice(0, count);
+}
