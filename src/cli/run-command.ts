@@ -1,4 +1,4 @@
-import { exitCodeOf } from "./exit-codes.ts";
+import { exitCodeOf, INTERRUPTED } from "./exit-codes.ts";
 import { createPrinter, type Printer, type PrinterOptions } from "./printer.ts";
 
 /**
@@ -11,9 +11,13 @@ export async function runCommand(
 ): Promise<void> {
   const printer = createPrinter(options);
   const controller = new AbortController();
-  const stop = (): void => controller.abort();
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
+  // Stays registered: the lock library ends the process by the signal where nobody else listens.
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(INTERRUPTED);
+    controller.abort();
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
   try {
     const sound = await work(printer, controller.signal);
     if (sound === false) process.exitCode = 1;
