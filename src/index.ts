@@ -1,3 +1,26 @@
+export type { ChatOptions } from "./chat-files.ts";
+export { type ConvertDeps, type ConvertRequest, convert } from "./convert.ts";
+export {
+  CheckpointError,
+  KernelError,
+  MlcConvertError,
+  OutputError,
+  PlanError,
+  SourceError,
+  UsageError,
+} from "./core/errors.ts";
+export type { ConvertEvent, OnEvent, Phase } from "./core/events.ts";
+export type { Layout, PlacedTensor, Shard } from "./core/layout.ts";
+export { runDemo } from "./demo.ts";
+export { type GenConfigRequest, type GenConfigResult, genConfig } from "./gen-config.ts";
+export { type BackendInfo, listBackends } from "./native/addon.ts";
+export type { ModelRequest, OpenedModel } from "./open-model.ts";
+export type { OutputTensor, Plan, PlanMetadata } from "./plan/plan.ts";
+export { SCHEMES, type Scheme } from "./plan/scheme.ts";
+export { type SupportRow, supportMatrix } from "./plan/support-matrix.ts";
+export { type ConversionRequest, type PlannedConversion, planConversion } from "./plan-conversion.ts";
+export type { ConversionReport } from "./report/conversion-report.ts";
+export { type PlanReport, planReport } from "./report/plan-report.ts";
 export { type AcquiredModel, acquire } from "./source/acquire.ts";
 export { type CacheEntry, type CachePlace, listCache } from "./source/cache-list.ts";
 export { type Pruned, type PruneRequest, pruneCache } from "./source/cache-prune.ts";
@@ -17,3 +40,8 @@ export {
   type RemoteSource,
   type ResolvedSource,
 } from "./source/resolved.ts";
+export type { Fault, VerifyResult } from "./tensor-cache/verify.ts";
+export { type VerifyOptions, verify } from "./verify.ts";
+export { VERSION } from "./version.ts";
+export { type ServedDirectory, type ServeOptions, serveDirectory } from "./web/serve-directory.ts";
+export { type WebApp, type WebAppRequest, webApp } from "./web-app.ts";

@@ -93,7 +93,9 @@ export function layoutOf(dtype: DType): DTypeLayout {
 
 /** Number of elements of `shape`; 1 for a scalar. Exact below 2^53. */
 export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, extent) => product * extent, 1);
+  let product = 1;
+  for (const extent of shape) product *= extent;
+  return product;
 }
 
 /** Bytes that `count` elements of `dtype` take; `undefined` if they do not fill whole blocks. */

@@ -229,29 +229,37 @@ class Parser {
   }
 }
 
+/** Turns text into a JSON string literal. */
+export type FormatText = (text: string) => string;
+
 /**
  * Writes a value as the reference writer does with `indent` spaces a level: every member on its own line,
- * non-ASCII escaped, no trailing newline.
+ * no trailing newline. Non-ASCII is escaped unless `formatText` keeps it (`JSON.stringify` does).
  */
-export function formatJson(value: Json, indent: number): string {
-  return formatAt(value, " ".repeat(indent), "\n");
+export function formatJson(value: Json, indent: number, formatText: FormatText = formatString): string {
+  return formatAt(value, { step: " ".repeat(indent), formatText }, "\n");
 }
 
-function formatAt(value: Json, step: string, newline: string): string {
+interface FormatStyle {
+  readonly step: string;
+  readonly formatText: FormatText;
+}
+
+function formatAt(value: Json, style: FormatStyle, newline: string): string {
   if (value === null || typeof value === "boolean") return String(value);
   if (typeof value === "number" || typeof value === "bigint") return String(value);
-  if (typeof value === "string") return formatString(value);
+  if (typeof value === "string") return style.formatText(value);
   if (value instanceof Float) return formatFloat(value.value);
-  const deeper = newline + step;
+  const deeper = newline + style.step;
   if (isObject(value)) {
     if (value.size === 0) return "{}";
     const members = [...value].map(
-      ([key, member]) => `${formatString(key)}: ${formatAt(member, step, deeper)}`,
+      ([key, member]) => `${style.formatText(key)}: ${formatAt(member, style, deeper)}`,
     );
     return `{${deeper}${members.join(`,${deeper}`)}${newline}}`;
   }
   if (value.length === 0) return "[]";
-  return `[${deeper}${value.map((item) => formatAt(item, step, deeper)).join(`,${deeper}`)}${newline}]`;
+  return `[${deeper}${value.map((item) => formatAt(item, style, deeper)).join(`,${deeper}`)}${newline}]`;
 }
 
 const SHORT_ESCAPES: Readonly<Record<string, string>> = {

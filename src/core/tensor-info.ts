@@ -47,7 +47,16 @@ export interface Checkpoint {
   readonly singleFile: boolean;
   /** Things worth telling the user that are no errors, one sentence each. */
   readonly notices: readonly string[];
+  /** Tensors whose stored values differ from what their name promises; absent where none does. */
+  readonly storedForms?: ReadonlyMap<string, StoredForm>;
 }
+
+/** How a stored tensor differs from the one that model code expects under its name. */
+export type StoredForm =
+  /** Rows of each head alternate between its halves; un-done by a permutation of rows. */
+  | { readonly kind: "interleaved-heads"; readonly heads: number }
+  /** Every value is one too large. */
+  | { readonly kind: "plus-one" };
 
 export interface StoredTensor {
   readonly name: string;

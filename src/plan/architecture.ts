@@ -20,10 +20,21 @@ export interface DerivedConfig {
   readonly notices: readonly string[];
 }
 
+/** Other names for the tensors of a table. */
+export interface NameAlias {
+  readonly rename: (name: string) => string;
+  /** What the user is told, one sentence. */
+  readonly notice: string;
+}
+
 /** One architecture: a config class and a table of parameters. One file in architectures/ each. */
 export interface Architecture {
   /** Upstream's registry key; also the file's name. */
   readonly key: string;
+  /** Name of upstream's config class, for messages. */
+  readonly configClass: string;
+  /** Names of model classes, as `architectures` of config.json lists them. */
+  readonly classes: readonly string[];
   readonly modelTask: "chat" | "embedding";
   readonly embeddingMetadata?: EmbeddingMetadata;
   readonly sourceFormats: readonly SourceFormat[];
@@ -40,4 +51,19 @@ export interface Architecture {
   readonly parameters: (config: DerivedConfig) => readonly Parameter[];
   /** Source names that may be present without being used, and are not counted in `BitsPerParam`. */
   readonly unused: (config: DerivedConfig) => readonly string[];
+  /**
+   * True for a config.json that means this architecture although its `model_type` says something else.
+   * Asked for model types without an architecture, and of architectures whose key is `<model type>-…`.
+   */
+  readonly recognizes?: (config: JsonObject) => boolean;
+  /** True for a config.json that probably means this architecture; only ever a hint to the user. */
+  readonly suggests?: (config: JsonObject) => boolean;
+  /** Other source names, where those of the table are not among `names` of the checkpoint. */
+  readonly aliases?: (names: ReadonlySet<string>) => NameAlias | undefined;
+  /** Set where block-scaled fp8 checkpoints have scales of several forms and of activations (formats.md §9). */
+  readonly looseScales?: boolean;
+  /** What to do instead, for kinds that users expect here but that cannot work. */
+  readonly schemeHints?: Readonly<Partial<Record<SchemeKind, string>>>;
+  /** What tensor parallelism gets wrong, as upstream does; one sentence. */
+  readonly shardingNotice?: string;
 }

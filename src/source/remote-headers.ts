@@ -10,7 +10,7 @@ import type { RemoteSource } from "./resolved.ts";
 export interface RemoteHeader {
   /** Size of the whole file in bytes. */
   readonly size: number;
-  /** The 8-byte length and the JSON header, exactly. */
+  /** The file's first bytes: at least the 8-byte length and the JSON header. */
   readonly header: Buffer;
 }
 
@@ -69,7 +69,7 @@ async function readHeader(remote: RemoteModel, file: RemoteFile): Promise<Remote
   const end = 8 + Number(first.readBigUInt64LE(0));
   if (end > MAX_HEADER_BYTES + 8) throw refuse(`its header would have ${end - 8} bytes`);
   if (end > file.size) throw refuse(`its header would end at byte ${end} of ${file.size}`);
-  if (end <= first.byteLength) return { size: file.size, header: first.subarray(0, end) };
+  if (end <= first.byteLength) return { size: file.size, header: first };
   const rest = await readRemoteRange(remote, content, [first.byteLength, end]);
   return { size: file.size, header: Buffer.concat([first, rest]) };
 }

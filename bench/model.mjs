@@ -1,0 +1,72 @@
+// A checkpoint of real shapes for timing: bell-shaped bfloat16 values, one block of them repeated, so that
+// gigabytes are made in seconds. What is converted does not change how long it takes.
+import { existsSync, mkdirSync, openSync, writeFileSync, writeSync, closeSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { llamaCheckpoint } from "../dist/demo/demo-model.js";
+
+const BLOCK_ELEMENTS = 8 * 2 ** 20;
+
+/** 135 million parameters: the shapes of SmolLM2-135M. */
+const SMOL_135M = {
+  hiddenSize: 576,
+  intermediateSize: 1536,
+  layers: 30,
+  heads: 9,
+  keyValueHeads: 3,
+  headDim: 64,
+  vocabSize: 49152,
+};
+
+const LLAMA_1B = {
+  hiddenSize: 2048,
+  intermediateSize: 8192,
+  layers: 16,
+  heads: 32,
+  keyValueHeads: 8,
+  headDim: 64,
+  vocabSize: 128256,
+};
+
+export const MODELS = { "135m": SMOL_135M, "1b": LLAMA_1B };
+
+/** A block of bfloat16 values around 2^-5, as bytes. */
+function weights() {
+  const values = new Uint16Array(BLOCK_ELEMENTS);
+  let state = 0x9e3779b9;
+  for (let i = 0; i < values.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const exponent = 118 + Math.clz32(state | 1) * -1 + ((state >>> 28) & 3);
+    values[i] = ((state >>> 5) & 0x8000) | (exponent << 7) | ((state >>> 9) & 0x7f);
+  }
+  return Buffer.from(values.buffer);
+}
+
+/** Makes the model in `folder/<name>` unless it is there; returns its folder. */
+export function makeModel(folder, name) {
+  const target = join(folder, name);
+  if (existsSync(join(target, "config.json"))) return target;
+  mkdirSync(target, { recursive: true });
+  const { files, config } = llamaCheckpoint(MODELS[name]);
+  let offset = 0;
+  const header = {};
+  for (const { name: tensor, dtype, shape } of files[0].tensors) {
+    const nbytes = shape.reduce((a, b) => a * b, 2);
+    header[tensor] = { dtype, shape, data_offsets: [offset, offset + nbytes] };
+    offset += nbytes;
+  }
+  writeFile(join(target, "model.safetensors"), header, offset);
+  writeFileSync(join(target, "config.json"), JSON.stringify(config));
+  return target;
+}
+
+function writeFile(path, header, size) {
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  const handle = openSync(`${path}.partial`, "w");
+  writeSync(handle, Buffer.concat([length, text]));
+  const block = weights();
+  for (let left = size; left > 0; left -= block.length) writeSync(handle, block, 0, Math.min(left, block.length));
+  closeSync(handle);
+  renameSync(`${path}.partial`, path);
+}

@@ -1,0 +1,232 @@
+#include "job.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace mlc {
+
+namespace {
+
+constexpr size_t kMaxBackends = 16;
+constexpr double kMaxExact = 9007199254740991.0;  // 2^53 - 1
+
+Napi::Error make_error(Napi::Env env, const Status& status) {
+  Napi::Error error = Napi::Error::New(env, status.message());
+  error.Set("code", Napi::String::New(env, status.code()));
+  return error;
+}
+
+Napi::Value fail(Napi::Env env, const Status& status) {
+  make_error(env, status).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+Status argument_error(const std::string& what) { return Status::error("E_ARGUMENT", what); }
+
+Status read_integer(const Napi::Object& object, const char* key, uint64_t* value) {
+  const Napi::Value field = object.Get(key);
+  const double number = field.IsNumber() ? field.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0 && number <= kMaxExact) || number != static_cast<double>(static_cast<uint64_t>(number))) {
+    return argument_error(std::string(key) + " must be a non-negative integer");
+  }
+  *value = static_cast<uint64_t>(number);
+  return Status::ok();
+}
+
+Status read_text(const Napi::Object& object, const char* key, std::string* text) {
+  const Napi::Value field = object.Get(key);
+  if (!field.IsString()) return argument_error(std::string(key) + " must be a string");
+  *text = field.As<Napi::String>().Utf8Value();
+  return Status::ok();
+}
+
+Status read_flag(const Napi::Object& object, const char* key, bool* flag) {
+  const Napi::Value field = object.Get(key);
+  if (!field.IsBoolean()) return argument_error(std::string(key) + " must be a boolean");
+  *flag = field.As<Napi::Boolean>().Value();
+  return Status::ok();
+}
+
+// Runs the steps until one fails.
+template <typename Step, typename... Steps>
+Status in_turn(Step step, Steps... steps) {
+  const Status status = step();
+  if constexpr (sizeof...(steps) == 0) {
+    return status;
+  } else {
+    return status.is_ok() ? in_turn(steps...) : status;
+  }
+}
+
+Status find_backend(const std::string& name, const KernelTable** table) {
+  Backend backends[kMaxBackends];
+  const size_t count = list_backends(backends, kMaxBackends);
+  for (size_t i = 0; i < count; ++i) {
+    if (name != backends[i].name) continue;
+    *table = backends[i].table;
+    if (*table != nullptr) return Status::ok();
+    return Status::error("E_BACKEND", "backend " + name + " cannot run here: " + backends[i].reason);
+  }
+  return Status::error("E_BACKEND", "there is no backend " + name);
+}
+
+Status read_options(const Napi::Object& object, RunOptions* options, bool* map) {
+  std::string backend;
+  uint64_t threads = 0;
+  uint64_t lanes = 0;
+  uint64_t tile_bytes = 0;
+  const Status status = in_turn([&] { return read_text(object, "backend", &backend); },
+                                [&] { return find_backend(backend, &options->kernels); },
+                                [&] { return read_integer(object, "threads", &threads); },
+                                [&] { return read_integer(object, "lanes", &lanes); },
+                                [&] { return read_integer(object, "tileBytes", &tile_bytes); },
+                                [&] { return read_flag(object, "sync", &options->sync); },
+                                [&] { return read_flag(object, "map", map); });
+  options->threads = static_cast<size_t>(threads);
+  options->lanes = static_cast<size_t>(lanes);
+  options->tile_bytes = static_cast<size_t>(tile_bytes);
+  return status;
+}
+
+Status open_sources(const Napi::Value& list, bool map, Sources* sources, std::vector<uint64_t>* sizes) {
+  if (!list.IsArray()) return argument_error("sources must be an array");
+  const Napi::Array array = list.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    if (!item.IsObject()) return argument_error("a source must be an object");
+    std::string path;
+    uint64_t size = 0;
+    std::unique_ptr<SourceFile> file(new SourceFile());
+    const Napi::Object source = item.As<Napi::Object>();
+    const Status status = in_turn([&] { return read_text(source, "path", &path); },
+                                  [&] { return read_integer(source, "size", &size); },
+                                  [&] { return file->open(path, size, map); });
+    if (!status.is_ok()) return status;
+    sizes->push_back(size);
+    sources->push_back(std::move(file));
+  }
+  return Status::ok();
+}
+
+std::string hex(const std::array<uint8_t, 16>& digest) {
+  static const char digits[] = "0123456789abcdef";
+  std::string text;
+  for (const uint8_t byte : digest) {
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+}
+
+}  // namespace
+
+Napi::Function Job::define(Napi::Env env) {
+  return DefineClass(env, "Job",
+                     {InstanceMethod<&Job::add_shard>("addShard"), InstanceMethod<&Job::start>("start"),
+                      InstanceMethod<&Job::cancel>("cancel"), InstanceMethod<&Job::progress>("progress")});
+}
+
+Job::Job(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Job>(info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsObject()) {
+    fail(env, argument_error("Job needs an options object"));
+    return;
+  }
+  const Napi::Object object = info[0].As<Napi::Object>();
+  RunOptions options;
+  bool map = true;
+  Sources sources;
+  const Status status =
+      in_turn([&] { return read_options(object, &options, &map); },
+              [&] { return open_sources(object.Get("sources"), map, &sources, &source_sizes_); });
+  if (!status.is_ok()) {
+    fail(env, status);
+    return;
+  }
+  run_.reset(new Run(std::move(sources), options, this));
+}
+
+Job::~Job() = default;
+
+Napi::Value Job::add_shard(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (run_ == nullptr || deferred_ != nullptr || !info[0].IsObject()) {
+    return fail(env, argument_error("addShard needs a shard, before start"));
+  }
+  const Napi::Object object = info[0].As<Napi::Object>();
+  Shard shard;
+  uint64_t id = 0;
+  const Status status = in_turn([&] { return read_integer(object, "id", &id); },
+                                [&] { return read_text(object, "path", &shard.path); },
+                                [&] { return read_integer(object, "fileOffset", &shard.file_offset); },
+                                [&] { return read_flag(object, "truncate", &shard.truncate); },
+                                [&] { return read_integer(object, "nbytes", &shard.nbytes); });
+  if (!status.is_ok()) return fail(env, status);
+  const Napi::Value program = object.Get("program");
+  if (!program.IsTypedArray() || program.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
+    return fail(env, argument_error("program must be a Float64Array"));
+  }
+  const Napi::Float64Array words = program.As<Napi::Float64Array>();
+  shard.id = static_cast<uint32_t>(id);
+  const Status decoded = decode_shard(words.Data(), words.ElementLength(), source_sizes_, &shard);
+  if (!decoded.is_ok()) return fail(env, decoded);
+  run_->add(std::move(shard));
+  return env.Undefined();
+}
+
+Napi::Value Job::start(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (run_ == nullptr || deferred_ != nullptr || !info[0].IsFunction()) {
+    return fail(env, argument_error("start needs a callback, and runs once"));
+  }
+  deferred_.reset(new Napi::Promise::Deferred(env));
+  events_ = Napi::ThreadSafeFunction::New(env, info[0].As<Napi::Function>(), "mlc-convert job", 0, 1);
+  Ref();  // the engine's threads call back into this object until on_finish
+  run_->start();
+  return deferred_->Promise();
+}
+
+Napi::Value Job::cancel(const Napi::CallbackInfo& info) {
+  if (run_ != nullptr) run_->cancel();
+  return info.Env().Undefined();
+}
+
+Napi::Value Job::progress(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Object result = Napi::Object::New(env);
+  if (run_ == nullptr) return result;
+  const PhaseTimes times = run_->times();
+  result.Set("bytes", static_cast<double>(run_->bytes_made()));
+  result.Set("compute", static_cast<double>(times.compute));
+  result.Set("hash", static_cast<double>(times.hash));
+  result.Set("write", static_cast<double>(times.write));
+  result.Set("sync", static_cast<double>(times.sync));
+  return result;
+}
+
+void Job::on_shard(uint32_t id, const std::array<uint8_t, 16>& md5) {
+  events_.BlockingCall([id, md5](Napi::Env env, Napi::Function callback) {
+    if (env == nullptr) return;
+    callback.Call({Napi::Number::New(env, id), Napi::String::New(env, hex(md5))});
+  });
+}
+
+void Job::on_finish(const Status& status) {
+  events_.BlockingCall([this, status](Napi::Env env, Napi::Function) {
+    if (env != nullptr) settle(env, status);
+  });
+  events_.Release();
+}
+
+void Job::settle(Napi::Env env, const Status& status) {
+  const Napi::HandleScope scope(env);
+  if (status.is_ok()) {
+    deferred_->Resolve(env.Undefined());
+  } else {
+    deferred_->Reject(make_error(env, status).Value());
+  }
+  Unref();
+}
+
+}  // namespace mlc

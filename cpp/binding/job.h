@@ -1,0 +1,41 @@
+// A run of the engine as a JavaScript object: arguments are copied into plain structs on the
+// JavaScript thread, and the engine's threads touch only those.
+#pragma once
+
+#include <napi.h>
+
+#include <atomic>
+#include <memory>
+
+#include "../engine/run.h"
+
+namespace mlc {
+
+// new Job({ sources: [{ path, size }], backend, threads, lanes, tileBytes, sync, map })
+//   .addShard({ id, path, fileOffset, truncate, nbytes, program: Float64Array })
+//   .start(onShard(id, md5)) -> Promise<void>      rejects with an Error that has a `code`
+//   .cancel()
+//   .progress() -> { bytes, compute, hash, write, sync }      nanoseconds, summed over threads
+class Job : public Napi::ObjectWrap<Job>, private RunListener {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit Job(const Napi::CallbackInfo& info);
+  ~Job() override;
+
+ private:
+  Napi::Value add_shard(const Napi::CallbackInfo& info);
+  Napi::Value start(const Napi::CallbackInfo& info);
+  Napi::Value cancel(const Napi::CallbackInfo& info);
+  Napi::Value progress(const Napi::CallbackInfo& info);
+
+  void on_shard(uint32_t id, const std::array<uint8_t, 16>& md5) override;
+  void on_finish(const Status& status) override;
+  void settle(Napi::Env env, const Status& status);
+
+  std::unique_ptr<Run> run_;
+  std::vector<uint64_t> source_sizes_;
+  Napi::ThreadSafeFunction events_;
+  std::unique_ptr<Napi::Promise::Deferred> deferred_;
+};
+
+}  // namespace mlc

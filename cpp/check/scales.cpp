@@ -1,0 +1,63 @@
+// The exhaustive argument for fast f16 group quantization: scales against weights, all of them.
+//
+// A group whose first element is m has the scale f16(m / max_int). Every normal f16 scale is
+// reached by some m, and each group of the test fills its other elements with the next f16 weights
+// |w| <= m.
+#include <cstdio>
+#include <cstring>
+
+#include "context.h"
+
+namespace mlc::check {
+namespace {
+
+// One call: the weights 0 ... `m` (bits), both signs, in groups that each begin with m.
+void all_weights(Context& context, uint8_t bits, uint16_t m) {
+  const size_t group = bits == 4 ? 32 : 40;
+  const size_t others = group - 1;
+  const size_t weights = 2 * (static_cast<size_t>(m) + 1);
+  const size_t groups = (weights + others - 1) / others;
+  Bytes source(groups * group * 2);
+  for (size_t i = 0; i < groups * group; ++i) {
+    const size_t weight = (i / group) * others + i % group - 1;
+    uint16_t value = m;
+    if (i % group != 0 && weight < weights) {
+      value = static_cast<uint16_t>(weight / 2 | (weight % 2) << 15);
+    }
+    std::memcpy(source.data() + i * 2, &value, 2);
+  }
+  Bytes words[2] = {Bytes(groups * 16), Bytes(groups * 16)};
+  const KernelTable* tables[2] = {&context.reference, &context.tested};
+  for (size_t which = 0; which < 2; ++which) {
+    GroupQuantizeArgs args = {};
+    args.src = source.data();
+    args.src_row_stride = source.size();
+    args.rows = 1;
+    args.cols = groups * group;
+    args.words = words[which].data();
+    args.word_row_stride = groups * 16;
+    args.word_stride = 4;
+    args.from = DType::kF16;
+    args.model = DType::kF16;
+    args.bits = bits;
+    args.group = static_cast<uint8_t>(group);
+    tables[which]->group.quantize(&args);
+  }
+  context.expect_equal({"all weights at maximum " + std::to_string(m), 4}, words[0], words[1]);
+}
+
+}  // namespace
+
+void check_scales(Context& context, bool whole) {
+  // Scales and weights of one binade behave like those of any other until something is subnormal:
+  // every maximum of one middle binade, and a sample of the others.
+  for (uint32_t m = 0; m <= 0x7C00; ++m) {
+    const bool middle = (m & 0x7C00) == 0x2C00;
+    if (!whole && !(middle ? m % 8 == 0 : m % 509 == 0)) continue;
+    all_weights(context, 4, static_cast<uint16_t>(m));
+    if (whole || m % 32 == 0) all_weights(context, 3, static_cast<uint16_t>(m));
+    if (whole && m % 0x400 == 0) std::fprintf(stderr, "maxima to %04x done\n", m);
+  }
+}
+
+}  // namespace mlc::check

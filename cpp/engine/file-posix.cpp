@@ -1,0 +1,118 @@
+#if !defined(_WIN32)
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "file.h"
+
+namespace mlc {
+
+namespace {
+
+Status system_error(const char* code, const char* what, const std::string& path) {
+  return Status::error(code, std::string(what) + " " + path + ": " + std::strerror(errno));
+}
+
+}  // namespace
+
+SourceFile::~SourceFile() {
+  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
+  if (handle_ >= 0) ::close(static_cast<int>(handle_));
+}
+
+Status SourceFile::open(const std::string& path, uint64_t size, bool map) {
+  path_ = path;
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return system_error("E_SOURCE_READ", "cannot open", path);
+  handle_ = fd;
+  struct stat info;
+  if (fstat(fd, &info) != 0) return system_error("E_SOURCE_READ", "cannot inspect", path);
+  if (static_cast<uint64_t>(info.st_size) != size) {
+    return Status::error("E_SOURCE_CHANGED", path + ": expected " + std::to_string(size) +
+                                                 " bytes, found " + std::to_string(info.st_size));
+  }
+  size_ = size;
+  if (!map || size == 0) return Status::ok();
+  void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  if (data == MAP_FAILED) return system_error("E_SOURCE_READ", "cannot map", path);
+  data_ = static_cast<const uint8_t*>(data);
+  return Status::ok();
+}
+
+const uint8_t* SourceFile::bytes(uint64_t offset, size_t count, uint8_t* scratch) const {
+  if (data_ != nullptr) return data_ + offset;
+  size_t done = 0;
+  while (done < count) {
+    ssize_t got = pread(static_cast<int>(handle_), scratch + done, count - done,
+                        static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return nullptr;
+    done += static_cast<size_t>(got);
+  }
+  return scratch;
+}
+
+void SourceFile::release(uint64_t offset, uint64_t count) const {
+  if (data_ == nullptr) return;
+  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t first = (offset + page - 1) / page * page;
+  const uint64_t last = (offset + count) / page * page;
+  if (first < last) madvise(const_cast<uint8_t*>(data_) + first, last - first, MADV_DONTNEED);
+}
+
+Status OutputFile::open(const std::string& path, bool truncate) {
+  path_ = path;
+  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (truncate ? O_TRUNC : 0), 0666);
+  if (fd < 0) return system_error("E_OUTPUT_WRITE", "cannot create", path);
+  handle_ = fd;
+  return Status::ok();
+}
+
+Status OutputFile::reserve(uint64_t offset, uint64_t count) {
+#if defined(__linux__)
+  if (count > 0 && posix_fallocate(static_cast<int>(handle_), static_cast<off_t>(offset),
+                                   static_cast<off_t>(count)) == ENOSPC) {
+    errno = ENOSPC;
+    return system_error("E_DISK_FULL", "no room for", path_);
+  }
+#else
+  (void)offset;
+  (void)count;
+#endif
+  return Status::ok();
+}
+
+Status OutputFile::write(uint64_t offset, const uint8_t* data, size_t count) {
+  while (count > 0) {
+    ssize_t put = pwrite(static_cast<int>(handle_), data, count, static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const bool full = errno == ENOSPC || errno == EDQUOT;
+      return system_error(full ? "E_DISK_FULL" : "E_OUTPUT_WRITE", "cannot write", path_);
+    }
+    data += put;
+    offset += static_cast<uint64_t>(put);
+    count -= static_cast<size_t>(put);
+  }
+  return Status::ok();
+}
+
+Status OutputFile::sync() {
+  if (fsync(static_cast<int>(handle_)) == 0) return Status::ok();
+  const bool full = errno == ENOSPC || errno == EDQUOT;
+  return system_error(full ? "E_DISK_FULL" : "E_OUTPUT_WRITE", "cannot make durable", path_);
+}
+
+void OutputFile::close() {
+  if (handle_ >= 0) ::close(static_cast<int>(handle_));
+  handle_ = -1;
+}
+
+}  // namespace mlc
+
+#endif

@@ -1,0 +1,120 @@
+#include "lane.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace mlc {
+
+void Md5Stream::keep_tail(const uint8_t* data, size_t size) {
+  std::memcpy(tail_ + tail_size_, data, size);
+  tail_size_ += size;
+}
+
+void Md5Stream::feed(const uint8_t* data, size_t size, const Md5Kernels& md5) {
+  total_ += size;
+  if (tail_size_ > 0) {
+    const size_t head = std::min(sizeof(tail_) - tail_size_, size);
+    keep_tail(data, head);
+    data += head;
+    size -= head;
+    if (tail_size_ < sizeof(tail_)) return;
+    Md5State* state = &state_;
+    const uint8_t* block = tail_;
+    md5.update(&state, &block, 1, 1);
+    tail_size_ = 0;
+  }
+  next_ = data;
+  blocks_ = size / sizeof(tail_);
+  behind_ = size % sizeof(tail_);
+  if (blocks_ == 0) consume(0);
+}
+
+void Md5Stream::consume(size_t blocks) {
+  next_ += blocks * sizeof(tail_);
+  blocks_ -= blocks;
+  if (blocks_ > 0) return;
+  keep_tail(next_, behind_);
+  behind_ = 0;
+}
+
+std::array<uint8_t, 16> Md5Stream::finish(const Md5Kernels& md5) {
+  uint8_t padding[128] = {};
+  const size_t blocks = tail_size_ < 56 ? 1 : 2;
+  std::memcpy(padding, tail_, tail_size_);
+  padding[tail_size_] = 0x80;
+  const uint64_t bits = total_ * 8;
+  for (size_t i = 0; i < 8; ++i) padding[blocks * 64 - 8 + i] = static_cast<uint8_t>(bits >> (8 * i));
+  Md5State* state = &state_;
+  const uint8_t* data = padding;
+  md5.update(&state, &data, blocks, 1);
+  std::array<uint8_t, 16> digest;
+  for (size_t i = 0; i < 16; ++i) {
+    digest[i] = static_cast<uint8_t>(state_.word[i / 4] >> (8 * (i % 4)));
+  }
+  return digest;
+}
+
+Lane::Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes)
+    : shard_(std::move(shard)),
+      sources_(sources),
+      kernels_(kernels),
+      stream_(shard_.pieces, sources, kernels, tile_bytes) {}
+
+Status Lane::open() {
+  opened_ = true;
+  if (shard_.path.empty()) return Status::ok();
+  const Status status = file_.open(shard_.path, shard_.truncate);
+  return status.is_ok() ? file_.reserve(shard_.file_offset, shard_.nbytes) : status;
+}
+
+Status Lane::advance(PhaseTimes* times) {
+  if (!opened_) {
+    PhaseTimer timer(&times->write);
+    const Status status = open();
+    if (!status.is_ok()) return status;
+  }
+  while (md5_.blocks() == 0 && !stream_.finished()) {
+    Chunk chunk;
+    {
+      PhaseTimer timer(&times->compute);
+      const Status status = stream_.next(&chunk);
+      if (!status.is_ok()) return status;
+    }
+    if (!shard_.path.empty()) {
+      PhaseTimer timer(&times->write);
+      const Status status = file_.write(shard_.file_offset + made_, chunk.data, chunk.size);
+      if (!status.is_ok()) return status;
+    }
+    made_ += chunk.size;
+    md5_.feed(chunk.data, chunk.size, kernels_.md5);
+  }
+  return Status::ok();
+}
+
+uint64_t Lane::take_progress() {
+  const uint64_t fresh = made_ - reported_;
+  reported_ = made_;
+  return fresh;
+}
+
+// Lets go of the mapped pages that this shard was made from.
+void Lane::release_sources() {
+  for (const Piece& piece : shard_.pieces) {
+    for (const Block& block : piece.gather.blocks) {
+      uint64_t span = 1;
+      for (size_t axis = 0; axis < block.rank; ++axis) {
+        span += (block.extent[axis] - 1) * static_cast<uint64_t>(block.stride[axis]);
+      }
+      span += (piece.gather.outer - 1) * static_cast<uint64_t>(block.outer_stride);
+      sources_[block.source]->release(block.byte_offset, block.type.bytes(static_cast<size_t>(span)));
+    }
+  }
+}
+
+void Lane::close() {
+  file_.close();
+  release_sources();
+}
+
+}  // namespace mlc

@@ -1,0 +1,98 @@
+// One shard on its way: bytes are made, written and handed to the hash in order.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "file.h"
+#include "piece-stream.h"
+#include "program.h"
+
+namespace mlc {
+
+// Nanoseconds that one thread spent in each phase.
+struct PhaseTimes {
+  uint64_t compute = 0;
+  uint64_t hash = 0;
+  uint64_t write = 0;
+  uint64_t sync = 0;
+};
+
+// Adds the time until the end of the scope to one phase.
+class PhaseTimer {
+ public:
+  explicit PhaseTimer(uint64_t* total) : total_(total), start_(std::chrono::steady_clock::now()) {}
+  ~PhaseTimer() {
+    const auto spent = std::chrono::steady_clock::now() - start_;
+    *total_ += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
+  }
+  PhaseTimer(const PhaseTimer&) = delete;
+  PhaseTimer& operator=(const PhaseTimer&) = delete;
+
+ private:
+  uint64_t* total_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+// MD5 of a stream whose whole blocks are hashed by the caller, several streams at once.
+class Md5Stream {
+ public:
+  // Begins a chunk; its whole 64-byte blocks are then at next() until they are consumed.
+  void feed(const uint8_t* data, size_t size, const Md5Kernels& md5);
+  size_t blocks() const { return blocks_; }
+  const uint8_t* next() const { return next_; }
+  Md5State* state() { return &state_; }
+  void consume(size_t blocks);
+  // The digest; no blocks may be left.
+  std::array<uint8_t, 16> finish(const Md5Kernels& md5);
+
+ private:
+  void keep_tail(const uint8_t* data, size_t size);
+
+  Md5State state_ = {{0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u}};
+  const uint8_t* next_ = nullptr;
+  size_t blocks_ = 0;
+  size_t behind_ = 0;  // bytes behind the last whole block of the chunk
+  uint64_t total_ = 0;
+  uint8_t tail_[64];
+  size_t tail_size_ = 0;
+};
+
+class Lane {
+ public:
+  Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes);
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  // Makes and writes chunks until there are blocks to hash or the shard is complete. The first call
+  // opens the output; a shard without a path is only hashed.
+  Status advance(PhaseTimes* times);
+  bool complete() const { return made_ == shard_.nbytes && md5_.blocks() == 0; }
+  std::array<uint8_t, 16> digest() { return md5_.finish(kernels_.md5); }
+  Status sync() { return shard_.path.empty() ? Status::ok() : file_.sync(); }
+  void close();
+
+  Md5Stream& md5() { return md5_; }
+  const Shard& shard() const { return shard_; }
+  uint64_t left() const { return shard_.nbytes - made_; }
+  uint64_t take_progress();
+
+ private:
+  Status open();
+  void release_sources();
+
+  Shard shard_;
+  const Sources& sources_;
+  const KernelTable& kernels_;
+  PieceStream stream_;
+  OutputFile file_;
+  bool opened_ = false;
+  Md5Stream md5_;
+  uint64_t made_ = 0;
+  uint64_t reported_ = 0;
+};
+
+}  // namespace mlc

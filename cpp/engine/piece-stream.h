@@ -1,0 +1,70 @@
+// Makes the stored bytes of a shard's pieces, in order, tile by tile.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "program.h"
+#include "values.h"
+
+namespace mlc {
+
+// Bytes that are valid until the next call. `lent`: they lie in a source's mapping.
+struct Chunk {
+  const uint8_t* data = nullptr;
+  size_t size = 0;
+  bool lent = false;
+};
+
+class PieceStream {
+ public:
+  PieceStream(const std::vector<Piece>& pieces, const Sources& sources, const KernelTable& kernels,
+              size_t tile_bytes)
+      : pieces_(pieces), kernels_(kernels), values_(sources, kernels), tile_bytes_(tile_bytes) {}
+
+  bool finished() const { return index_ == pieces_.size(); }
+  // The next bytes; about `tile_bytes` of them, at least one unit of the encoding.
+  Status next(Chunk* chunk);
+  size_t scratch_bytes() const;
+
+ private:
+  using Maker = Status (PieceStream::*)(const Piece&, Chunk*);
+
+  static Maker maker_of(const Piece& piece);
+  void emit(size_t bytes, Chunk* chunk);
+  uint8_t* output(size_t bytes);
+
+  Status make_raw(const Piece& piece, Chunk* chunk);
+  Status make_raw_bf16(const Piece& piece, Chunk* chunk);
+  Status make_group_words(const Piece& piece, Chunk* chunk);
+  Status make_group_words_transposed(const Piece& piece, Chunk* chunk);
+  Status make_group_scales(const Piece& piece, Chunk* chunk);
+  Status make_kept_scales(const Piece& piece, Chunk* chunk);
+  Status make_fp8_values(const Piece& piece, Chunk* chunk);
+  Status make_fp8_scale(const Piece& piece, Chunk* chunk);
+  Status make_ft_words(const Piece& piece, Chunk* chunk);
+  Status make_ft_words_row_major(const Piece& piece, Chunk* chunk);
+  Status make_ft_scales(const Piece& piece, Chunk* chunk);
+  Status make_constant(const Piece& piece, Chunk* chunk);
+  Status make_ggml(const Piece& piece, Chunk* chunk);
+
+  Status quantize_strip(const Piece& piece, uint64_t first_group, uint64_t groups, uint8_t* words,
+                        uint8_t* scales);
+  void begin_kept_scales(const Piece& piece);
+  Status find_fp8_scale(const Piece& piece, float* scale);
+
+  const std::vector<Piece>& pieces_;
+  const KernelTable& kernels_;
+  ValueLoader values_;
+  size_t tile_bytes_;
+  size_t index_ = 0;
+  uint64_t position_ = 0;  // bytes of the current piece made so far
+  std::vector<uint8_t> output_;
+  std::vector<uint8_t> staged_;
+  std::vector<uint8_t> kept_scales_;  // of the words just made, for the piece behind them
+  float fp8_scale_ = 0;
+  size_t fp8_scale_of_ = SIZE_MAX;
+};
+
+}  // namespace mlc

@@ -1,0 +1,106 @@
+// What a run has to do, as plain data: shards of pieces of values. TypeScript plans it and sends it
+// as numbers (src/execute/program.ts writes what decode_shard reads); nothing here knows a model.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../kernels/kernels.h"
+#include "status.h"
+
+namespace mlc {
+
+// An element type of a source: a DType, or a GGUF block type.
+struct ElementType {
+  bool is_block = false;
+  DType dtype = DType::kF32;
+  GgmlType block = GgmlType::kQ8_0;
+
+  size_t block_elements() const;
+  size_t block_bytes() const;
+  // Bytes of `count` elements, a whole number of blocks.
+  size_t bytes(size_t count) const { return count / block_elements() * block_bytes(); }
+};
+
+size_t dtype_bytes(DType dtype);
+
+constexpr size_t kMaxRank = 6;
+
+// A strided view of one source tensor. Strides count elements; 0 repeats.
+struct Block {
+  uint32_t source;
+  ElementType type;
+  uint64_t byte_offset;
+  int64_t outer_stride;
+  size_t rank;
+  uint64_t extent[kMaxRank];
+  int64_t stride[kMaxRank];
+  uint64_t count;  // product of the extents
+};
+
+// A value's elements in row-major order: `outer` times, one block after the other.
+struct Gather {
+  uint64_t outer = 1;
+  std::vector<Block> blocks;
+  std::vector<uint64_t> ends;  // running sum of the blocks' counts
+  uint64_t count = 0;          // outer * ends.back()
+};
+
+enum class Transform : uint8_t { kNone, kAddOneInSource, kAddOneInF32, kDividePow2, kExpNegExp };
+
+enum class Encoding : uint8_t {
+  kRaw,          // elements in `model`'s bits
+  kRawBf16,      // f32 elements in the tensor cache's bf16 storage form
+  kGroupWords,   // packed group-quantized words
+  kGroupScales,  // their scales
+  kFp8Values,
+  kFp8Scale,
+  kFtWords,
+  kFtScales,
+  kConstant,  // f32 `constant`, stored as bf16
+  kGgml,
+};
+
+// One output tensor: rows x cols elements of a value, encoded.
+struct Piece {
+  Encoding encoding;
+  Transform transform;
+  int transform_argument;
+  DType model;
+  uint64_t rows;
+  uint64_t cols;
+  uint64_t nbytes;
+  uint8_t bits;
+  uint8_t group;
+  bool transposed;          // KN
+  bool unrounded_scale;     // bf16 KN
+  bool store_bf16_scale;    // f32 scales are stored as bf16
+  bool scales_of_previous;  // kGroupScales of the value of the piece before it in the same shard
+  Fp8 fp8;
+  bool fp8_scaled;
+  int ft_arch;
+  float constant;
+  GgmlType ggml;
+  Gather gather;
+  // kFp8Values, kFp8Scale: the whole value whose maximum sets the scale, where `gather` is only a
+  // worker's part of it. Empty: `gather` itself.
+  Gather scale_gather;
+};
+
+// A run of output bytes that is made, hashed and written in order.
+struct Shard {
+  uint32_t id;
+  std::string path;
+  uint64_t file_offset;
+  bool truncate;
+  uint64_t nbytes;
+  std::vector<Piece> pieces;
+};
+
+// Reads one shard's pieces from numbers and checks every range against the sources' sizes.
+Status decode_shard(const double* words, size_t count, const std::vector<uint64_t>& source_sizes,
+                    Shard* shard);
+
+}  // namespace mlc

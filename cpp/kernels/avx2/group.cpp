@@ -1,0 +1,243 @@
+// Group quantization, eight elements at a time: the vectors of group-batch.h.
+#include "../group-batch.h"
+#include "vector.h"
+
+namespace mlc {
+namespace {
+
+template <class S>
+constexpr size_t kVectors = S::kGroup / 8;
+
+// ---- maximum and scale
+// ---------------------------------------------------------------------------
+
+// Magnitudes compare as integers, NaNs above infinity.
+template <class S>
+uint32_t max_magnitude(const uint8_t* src) {
+  if (S::kSource == 2) {
+    const __m256i clear = _mm256_set1_epi16(0x7FFF);
+    const __m256i first = _mm256_and_si256(load256(src), clear);
+    const __m256i second = _mm256_and_si256(load256(src + 32), clear);
+    const __m256i max = _mm256_max_epu16(first, second);
+    __m128i half = _mm_max_epu16(_mm256_castsi256_si128(max), _mm256_extracti128_si256(max, 1));
+    if (S::kGroup == 40) {
+      half = _mm_max_epu16(half, _mm_and_si128(load128(src + 64), _mm256_castsi256_si128(clear)));
+    }
+    const __m128i ones = _mm_set1_epi16(-1);
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(half, ones));
+    return ~static_cast<uint32_t>(_mm_cvtsi128_si32(least)) & 0xFFFF;
+  }
+  const __m256i clear = _mm256_set1_epi32(0x7FFFFFFF);
+  __m256i max = _mm256_and_si256(load256(src), clear);
+  for (size_t i = 1; i < kVectors<S>; ++i) {
+    max = _mm256_max_epi32(max, _mm256_and_si256(load256(src + i * 32), clear));
+  }
+  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(max), _mm256_extracti128_si256(max, 1));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4E));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xB1));
+  return static_cast<uint32_t>(_mm_cvtsi128_si32(half));
+}
+
+template <class S>
+void find_scales(Batch& batch) {
+  const bool unrounded = batch.unrounded;
+  const size_t count = batch.count;
+  for (size_t i = 0; i < count; i += 8) {
+    const __m256 source = load8<S::kFrom>(batch.magnitudes + i * S::kSource);
+    const __m256 max = round8<S::kModel>(source);
+    const __m256 exact = _mm256_div_ps(max, _mm256_set1_ps(S::kMaxInt));
+    const __m256 stored = round8<S::kModel>(exact);
+    const __m256 divisor = unrounded ? exact : stored;
+    store8<S::kModel>(batch.scales + i * S::kScale, exact);
+    _mm256_store_ps(batch.divisors + i, divisor);
+    if (S::kModel == DType::kF16) {
+      _mm256_store_ps(batch.reciprocals + i, _mm256_div_ps(_mm256_set1_ps(1.0f), divisor));
+    }
+  }
+}
+
+// ---- packing
+// -----------------------------------------------------------------------------------------
+//
+// v[j] holds the values 8j ... 8j+7 in the low 16 bits of its lanes; what is above is not looked
+// at.
+
+// 32 bytes; dword j of the lower lane is values 8j ... 8j+3, of the upper lane 8j+4 ... 8j+7.
+__m256i pack_bytes(const __m256i* v) {
+  const __m256i v02 = _mm256_blend_epi16(v[0], _mm256_slli_epi32(v[2], 16), 0xAA);
+  const __m256i v13 = _mm256_blend_epi16(v[1], _mm256_slli_epi32(v[3], 16), 0xAA);
+  const __m256i bytes = _mm256_or_si256(v02, _mm256_slli_epi16(v13, 8));  // byte 4i+j is v[j][i]
+  const __m256i gather = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0,
+                                          4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm256_shuffle_epi8(bytes, gather);
+}
+
+// Word w: nibbles 8w ... 8w+7, lowest first.
+__m128i pack_words4(const __m256i* v) {
+  const __m256i bytes = pack_bytes(v);
+  const __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(0x1001));
+  const __m128i packed =
+      _mm_packus_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+  return _mm_shuffle_epi8(packed,
+                          _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
+}
+
+// Ten 3-bit values in bytes 0 ... 9 -> dwords whose sum is the word (30 bits).
+__m128i spread_word3(const uint8_t* bytes) {
+  const __m128i one_eight = _mm_setr_epi8(1, 8, 1, 8, 1, 8, 1, 8, 1, 8, 0, 0, 0, 0, 0, 0);
+  const __m128i one_64 = _mm_setr_epi16(1, 64, 1, 64, 1, 0, 0, 0);
+  const __m128i pairs = _mm_maddubs_epi16(load128(bytes), one_eight);  // 6 bits each
+  const __m128i fours = _mm_madd_epi16(pairs, one_64);                 // 12, 12 and 6 bits
+  return _mm_sllv_epi32(fours, _mm_setr_epi32(0, 12, 24, 0));
+}
+
+__m128i pack_words3(const __m256i* v) {
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i low_bytes = _mm256_set1_epi32(0x0C080400);
+  const __m256i last = _mm256_shuffle_epi8(v[4], low_bytes);
+  alignas(32) uint8_t bytes[48];
+  store256(bytes, _mm256_permutevar8x32_epi32(pack_bytes(v), order));
+  store128(bytes + 32,
+           _mm_unpacklo_epi32(_mm256_castsi256_si128(last), _mm256_extracti128_si256(last, 1)));
+  const __m128i first = _mm_hadd_epi32(spread_word3(bytes), spread_word3(bytes + 10));
+  const __m128i second = _mm_hadd_epi32(spread_word3(bytes + 20), spread_word3(bytes + 30));
+  return _mm_hadd_epi32(first, second);
+}
+
+// Word w from v[0] (values 0 2 4 ... 14), v[1] (1 3 ... 15), v[2] (16 18 ... 30), v[3] (17 19 ...
+// 31).
+__m128i pack_pairs4(const __m256i* v) {
+  const __m256i low = _mm256_or_si256(v[0], _mm256_slli_epi32(v[1], 4));
+  const __m256i high = _mm256_or_si256(v[2], _mm256_slli_epi32(v[3], 4));
+  const __m256i bytes = _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xAA);
+  const __m256i gather =
+      _mm256_setr_epi8(0, 4, 8, 12, 2, 6, 10, 14, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, 2, 6,
+                       10, 14, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i halves = _mm256_shuffle_epi8(bytes, gather);
+  return _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
+
+template <class S>
+__m128i pack(const __m256i* v) {
+  return S::kBits == 4 ? pack_words4(v) : pack_words3(v);
+}
+
+// ---- the paths ----
+
+template <class S>
+__m128i quantize_by_division(const uint8_t* src, float scale) {
+  const __m256 divisor = _mm256_set1_ps(scale);
+  const __m256 max_int = _mm256_set1_ps(S::kMaxInt);
+  const __m256 limit = _mm256_set1_ps(2 * S::kMaxInt);
+  __m256i values[kVectors<S>];
+  for (size_t i = 0; i < kVectors<S>; ++i) {
+    const __m256 w = round8<S::kModel>(load8<S::kFrom>(src + i * 8 * S::kSource));
+    __m256 t = _mm256_div_ps(w, divisor);
+    if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
+    t = _mm256_add_ps(t, max_int);
+    if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
+    t = _mm256_max_ps(t, _mm256_setzero_ps());  // the second operand where t is NaN
+    values[i] = _mm256_cvtps_epi32(_mm256_min_ps(t, limit));
+  }
+  return pack<S>(values);
+}
+
+// A group's weights as the threshold path may see them: within its range, the rounding of a bf16 to
+// f16 changes only numbers so small that they quantize to max_int either way. bf16 and 4 bits: even
+// and odd neighbours apart, for pack_pairs4.
+template <class S>
+constexpr bool kPaired = S::kFrom == DType::kBf16&& S::kBits == 4;
+
+template <class S>
+void load_for_thresholds(const uint8_t* src, __m256* w) {
+  if (kPaired<S>) {
+    const __m256i odd = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
+    for (size_t i = 0; i < 4; i += 2) {
+      const __m256i both = load256(src + i * 16);
+      w[i] = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+      w[i + 1] = _mm256_castsi256_ps(_mm256_and_si256(both, odd));
+    }
+    return;
+  }
+  for (size_t i = 0; i < kVectors<S>; ++i) {
+    w[i] = load8<S::kFrom>(src + i * 8 * S::kSource);
+    if (S::kFrom == DType::kF32) w[i] = round8<DType::kF16>(w[i]);
+  }
+}
+
+// All groups of a batch; right for those whose maximum is ordinary.
+template <class S>
+void quantize_by_thresholds(const Batch& batch) {
+  using Steps = Thresholds<S::kBits>;
+  const __m256i table =
+      _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(Steps::kBytes)));
+  const __m256 shift = _mm256_set1_ps(Steps::kShift);
+  const __m256 magic = _mm256_set1_ps(kMagic);
+  const __m256 unmagic = _mm256_set1_ps(kMagic + kThresholdBase + S::kMaxInt);
+  const __m256i base = _mm256_set1_epi32(static_cast<int>(Steps::kBaseBits));
+  const size_t count = batch.count;
+  uint8_t* out = batch.out;
+  const size_t out_step = batch.out_step;
+  const uint8_t* src = batch.src;
+  const size_t src_step = batch.src_step;
+  for (size_t group = 0; group < count; ++group, src += src_step, out += out_step) {
+    const __m256 r = _mm256_broadcast_ss(batch.reciprocals + group);
+    __m256 w[kVectors<S>];
+    load_for_thresholds<S>(src, w);
+    __m256i values[kVectors<S>];
+    for (size_t i = 0; i < kVectors<S>; ++i) {
+      const __m256 a = _mm256_mul_ps(w[i], r);
+      const __m256 z = _mm256_add_ps(_mm256_add_ps(a, shift), magic);  // low bits: k
+      const __m256i k = _mm256_castps_si256(z);
+      const __m256i fraction = _mm256_add_epi32(_mm256_shuffle_epi8(table, k), base);
+      const __m256 threshold =
+          _mm256_add_ps(_mm256_sub_ps(z, unmagic), _mm256_castsi256_ps(fraction));
+      const __m256 above = _mm256_cmp_ps(a, threshold, _CMP_GT_OQ);
+      values[i] = _mm256_sub_epi32(k, _mm256_castps_si256(above));
+    }
+    store128(out, kPaired<S> ? pack_pairs4(values) : pack<S>(values));
+  }
+}
+
+// Sixteen groups of neighbouring rows: each of the four words makes 64 neighbouring bytes.
+void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {
+  for (size_t i = 0; i < kRows; i += 4) {
+    const __m128i* rows = reinterpret_cast<const __m128i*>(batch.words[i]);
+    const __m128i low01 = _mm_unpacklo_epi32(_mm_load_si128(rows), _mm_load_si128(rows + 1));
+    const __m128i low23 = _mm_unpacklo_epi32(_mm_load_si128(rows + 2), _mm_load_si128(rows + 3));
+    const __m128i high01 = _mm_unpackhi_epi32(_mm_load_si128(rows), _mm_load_si128(rows + 1));
+    const __m128i high23 = _mm_unpackhi_epi32(_mm_load_si128(rows + 2), _mm_load_si128(rows + 3));
+    store128(words + i * 4, _mm_unpacklo_epi64(low01, low23));
+    store128(words + word_stride + i * 4, _mm_unpackhi_epi64(low01, low23));
+    store128(words + 2 * word_stride + i * 4, _mm_unpacklo_epi64(high01, high23));
+    store128(words + 3 * word_stride + i * 4, _mm_unpackhi_epi64(high01, high23));
+  }
+}
+
+struct Avx2 {
+  template <class S>
+  static uint32_t max_magnitude(const uint8_t* src) {
+    return mlc::max_magnitude<S>(src);
+  }
+  template <class S>
+  static void find_scales(Batch& batch) {
+    mlc::find_scales<S>(batch);
+  }
+  template <class S>
+  static void by_division(const uint8_t* src, float divisor, uint8_t* out) {
+    store128(out, quantize_by_division<S>(src, divisor));
+  }
+  template <class S>
+  static void by_thresholds(const Batch& batch) {
+    quantize_by_thresholds<S>(batch);
+  }
+  static void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {
+    mlc::store_transposed(batch, words, word_stride);
+  }
+};
+
+}  // namespace
+
+const GroupKernels kAvx2Group = {quantize_in_batches<Avx2>};
+
+}  // namespace mlc

@@ -1,0 +1,90 @@
+// Per-tensor fp8.
+#include "../backends.h"
+#include "vector.h"
+
+namespace mlc {
+namespace {
+
+void absmax(const uint8_t* src, size_t count, uint16_t* running) {
+  __m512i max = _mm512_setzero_si512();
+  for (size_t i = 0; i < count; i += 32) {
+    const size_t left = count - i;
+    const __mmask32 lanes = left >= 32 ? ~__mmask32{0} : (__mmask32{1} << left) - 1;
+    const __m512i bits = _mm512_maskz_loadu_epi16(lanes, src + i * 2);
+    const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi16(0x7FFF));
+    const __mmask32 number = _mm512_cmple_epu16_mask(magnitude, _mm512_set1_epi16(0x7C00));
+    max = _mm512_mask_max_epu16(max, number, max, magnitude);
+  }
+  const __m256i both =
+      _mm256_max_epu16(_mm512_castsi512_si256(max), _mm512_extracti64x4_epi64(max, 1));
+  const __m128i half =
+      _mm_max_epu16(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+  const __m128i least = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
+  const uint16_t found = static_cast<uint16_t>(~_mm_cvtsi128_si32(least));
+  if (found > *running) *running = found;
+}
+
+struct E4m3 {
+  static constexpr float kLargest = 448.0f;
+  static constexpr float kSmallestNormal = 0x1p-6f;
+  static constexpr float kMagic =
+      0x1p14f;                      // one unit in the last place: 2^-9, the subnormals' step
+  static constexpr int kDrop = 20;  // mantissa bits that f32 has more
+  static constexpr int kBias = (127 - 7) << 3;
+  static constexpr int kNan = 0x7F;
+};
+
+struct E5m2 {
+  static constexpr float kLargest = 57344.0f;
+  static constexpr float kSmallestNormal = 0x1p-14f;
+  static constexpr float kMagic = 0x1p7f;  // 2^-16
+  static constexpr int kDrop = 21;
+  static constexpr int kBias = (127 - 15) << 2;
+  static constexpr int kNan = 0x7E;
+};
+
+template <class F>
+__m128i encode16(__m512 value) {
+  const __m512i bits = _mm512_castps_si512(value);
+  const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(bits, 24), _mm512_set1_epi32(0x80));
+  const __m512 magnitude = _mm512_min_ps(_mm512_abs_ps(value), _mm512_set1_ps(F::kLargest));
+
+  const __m512i normal_bits = _mm512_castps_si512(magnitude);
+  const __m512i odd =
+      _mm512_and_si512(_mm512_srli_epi32(normal_bits, F::kDrop), _mm512_set1_epi32(1));
+  const __m512i half = _mm512_set1_epi32((1 << (F::kDrop - 1)) - 1);
+  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(normal_bits, half), odd);
+  __m512i number =
+      _mm512_sub_epi32(_mm512_srli_epi32(rounded, F::kDrop), _mm512_set1_epi32(F::kBias));
+
+  const __m512 magic = _mm512_set1_ps(F::kMagic);
+  const __mmask16 small =
+      _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(F::kSmallestNormal), _CMP_LT_OQ);
+  number =
+      _mm512_mask_sub_epi32(number, small, _mm512_castps_si512(_mm512_add_ps(magnitude, magic)),
+                            _mm512_castps_si512(magic));
+  const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+  number = _mm512_mask_mov_epi32(number, nan, _mm512_set1_epi32(F::kNan));
+  return _mm512_cvtepi32_epi8(_mm512_or_si512(sign, number));
+}
+
+template <class F>
+void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
+  const __m512 divisor = _mm512_set1_ps(scale);
+  for (size_t i = 0; i < count; i += 16) {
+    const __mmask16 lanes = first_lanes(count - i);
+    const __m512 value = _mm512_div_ps(load16<DType::kF16>(src + i * 2, lanes), divisor);
+    _mm_mask_storeu_epi8(dst + i, lanes, encode16<F>(value));
+  }
+}
+
+void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count) {
+  if (format == Fp8::kE4m3) return encode_all<E4m3>(src, scale, dst, count);
+  encode_all<E5m2>(src, scale, dst, count);
+}
+
+}  // namespace
+
+const Fp8Kernels kAvx512Fp8 = {absmax, encode};
+
+}  // namespace mlc

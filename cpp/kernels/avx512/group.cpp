@@ -1,0 +1,206 @@
+// Group quantization, sixteen elements at a time: the vectors of group-batch.h.
+#include "../group-batch.h"
+#include "vector.h"
+
+namespace mlc {
+namespace {
+
+// A group is two vectors, of 40 elements two and a half.
+template <class S>
+constexpr size_t kVectors = (S::kGroup + 15) / 16;
+
+template <class S>
+__mmask16 lanes_of(size_t vector) {
+  return first_lanes(S::kGroup - vector * 16);
+}
+
+// ---- packing: values in the low nibble of the lanes; what is above is not looked at ----
+
+// Values 0 ... 31, sixteen a vector.
+__m128i pack_words4(const __m512i* v) {
+  const __m256i bytes = _mm256_set_m128i(_mm512_cvtepi32_epi8(v[1]), _mm512_cvtepi32_epi8(v[0]));
+  const __m256i nibbles = _mm256_and_si256(bytes, _mm256_set1_epi8(0x0F));
+  return _mm256_cvtepi16_epi8(_mm256_maddubs_epi16(nibbles, _mm256_set1_epi16(0x1001)));
+}
+
+// Values 0 2 ... 30 and 1 3 ... 31.
+__m128i pack_pairs4(__m512i even, __m512i odd) {
+  return _mm512_cvtepi32_epi8(_mm512_or_si512(even, _mm512_slli_epi32(odd, 4)));
+}
+
+// Ten 3-bit values in bytes 0 ... 9 of each half -> dwords whose sum is the word (30 bits).
+__m256i spread_words3(const uint8_t* first, const uint8_t* second) {
+  const __m256i bytes = _mm256_set_m128i(load128(second), load128(first));
+  const __m256i one_eight =
+      _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 8, 1, 8, 1, 8, 1, 8, 1, 8, 0, 0, 0, 0, 0, 0));
+  const __m256i one_64 = _mm256_broadcastsi128_si256(_mm_setr_epi16(1, 64, 1, 64, 1, 0, 0, 0));
+  const __m256i pairs = _mm256_maddubs_epi16(bytes, one_eight);  // 6 bits each
+  const __m256i fours = _mm256_madd_epi16(pairs, one_64);        // 12, 12 and 6 bits
+  return _mm256_sllv_epi32(fours, _mm256_setr_epi32(0, 12, 24, 0, 0, 12, 24, 0));
+}
+
+__m128i pack_words3(const __m512i* v) {
+  alignas(16) uint8_t bytes[48];
+  for (size_t i = 0; i < 3; ++i) {
+    store128(bytes + i * 16, _mm_and_si128(_mm512_cvtepi32_epi8(v[i]), _mm_set1_epi8(7)));
+  }
+  // Halves (word 0, word 2) and (word 1, word 3), so that the sums come out as 0 1 0 1 | 2 3 2 3.
+  const __m256i sums =
+      _mm256_hadd_epi32(spread_words3(bytes, bytes + 20), spread_words3(bytes + 10, bytes + 30));
+  const __m256i words = _mm256_hadd_epi32(sums, sums);
+  return _mm_unpacklo_epi64(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+
+template <class S>
+__m128i pack(const __m512i* v) {
+  return S::kBits == 4 ? pack_words4(v) : pack_words3(v);
+}
+
+// ---- the paths ----
+
+template <class S>
+__m128i quantize_by_division(const uint8_t* src, float scale) {
+  const __m512 divisor = _mm512_set1_ps(scale);
+  const __m512 max_int = _mm512_set1_ps(S::kMaxInt);
+  const __m512 limit = _mm512_set1_ps(2 * S::kMaxInt);
+  __m512i values[kVectors<S>];
+  for (size_t i = 0; i < kVectors<S>; ++i) {
+    const uint8_t* at = src + i * 16 * S::kSource;
+    const __m512 w = round16<S::kModel>(load16<S::kFrom>(at, lanes_of<S>(i)));
+    __m512 t = _mm512_div_ps(w, divisor);
+    if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
+    t = _mm512_add_ps(t, max_int);
+    if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
+    t = _mm512_max_ps(t, _mm512_setzero_ps());  // the second operand where t is NaN
+    values[i] = _mm512_cvtps_epi32(_mm512_min_ps(t, limit));
+  }
+  return pack<S>(values);
+}
+
+// The constants of the threshold path, in registers. k and T[k] are explained in
+// group-thresholds.h; a permutation over sixteen lanes looks only at the low four bits of its
+// index.
+template <class S>
+struct Decide {
+  __m512 table;
+  __m512 shift = _mm512_set1_ps(Thresholds<S::kBits>::kShift);
+  __m512 magic = _mm512_set1_ps(kMagic);
+
+  Decide() {
+    constexpr ThresholdFloats<S::kBits> kFloats;
+    table = _mm512_loadu_ps(kFloats.at);
+  }
+
+  __m512i operator()(__m512 w, __m512 reciprocal) const {
+    const __m512 a = _mm512_mul_ps(w, reciprocal);
+    const __m512i k = _mm512_castps_si512(_mm512_add_ps(_mm512_add_ps(a, shift), magic));
+    const __m512 threshold = _mm512_permutexvar_ps(k, table);
+    const __mmask16 above = _mm512_cmp_ps_mask(a, threshold, _CMP_GT_OQ);
+    return _mm512_mask_sub_epi32(k, above, k, _mm512_set1_epi32(-1));
+  }
+};
+
+template <class S>
+__m128i quantize_by_thresholds(const Decide<S>& decide, const uint8_t* src, float reciprocal) {
+  const __m512 r = _mm512_set1_ps(reciprocal);
+  // Within this path's range, the rounding of a bf16 to f16 changes only numbers so small that they
+  // quantize to max_int either way; that of an f32 is needed.
+  if (S::kFrom == DType::kBf16 && S::kBits == 4) {
+    const __m512i both = load512(src);
+    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
+    const __m512i even = decide(_mm512_castsi512_ps(_mm512_slli_epi32(both, 16)), r);
+    const __m512i odd = decide(_mm512_castsi512_ps(_mm512_and_si512(both, upper)), r);
+    return pack_pairs4(even, odd);
+  }
+  __m512i values[kVectors<S>];
+  for (size_t i = 0; i < kVectors<S>; ++i) {
+    __m512 w = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
+    if (S::kFrom == DType::kF32) w = round16<DType::kF16>(w);
+    values[i] = decide(w, r);
+  }
+  return pack<S>(values);
+}
+
+// ---- the vectors of group-batch.h ----
+
+struct Avx512 {
+  template <class S>
+  static uint32_t max_magnitude(const uint8_t* src) {
+    if (S::kSource == 4) {
+      const __m512i clear = _mm512_set1_epi32(0x7FFFFFFF);
+      __m512i max = _mm512_and_si512(load512(src), clear);
+      for (size_t i = 1; i < kVectors<S>; ++i) {
+        const __m512i bits = _mm512_maskz_loadu_epi32(lanes_of<S>(i), src + i * 64);
+        max = _mm512_max_epi32(max, _mm512_and_si512(bits, clear));
+      }
+      return static_cast<uint32_t>(_mm512_reduce_max_epi32(max));
+    }
+    const __m512i all = _mm512_and_si512(load512(src), _mm512_set1_epi16(0x7FFF));
+    const __m256i both =
+        _mm256_max_epu16(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    __m128i half = _mm_max_epu16(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    if (S::kGroup == 40) {
+      half = _mm_max_epu16(half, _mm_and_si128(load128(src + 64), _mm_set1_epi16(0x7FFF)));
+    }
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
+    return ~static_cast<uint32_t>(_mm_cvtsi128_si32(least)) & 0xFFFF;
+  }
+
+  template <class S>
+  static void find_scales(Batch& batch) {
+    const size_t count = batch.count;
+    const bool unrounded = batch.unrounded;
+    for (size_t i = 0; i < count; i += 16) {
+      const __m512 max = round16<S::kModel>(load16<S::kFrom>(batch.magnitudes + i * S::kSource));
+      const __m512 exact = _mm512_div_ps(max, _mm512_set1_ps(S::kMaxInt));
+      const __m512 divisor = unrounded ? exact : round16<S::kModel>(exact);
+      store16<S::kModel>(batch.scales + i * S::kScale, exact);
+      _mm512_storeu_ps(batch.divisors + i, divisor);
+      if (S::kModel == DType::kF16) {
+        _mm512_storeu_ps(batch.reciprocals + i, _mm512_div_ps(_mm512_set1_ps(1.0f), divisor));
+      }
+    }
+  }
+
+  template <class S>
+  static void by_division(const uint8_t* src, float divisor, uint8_t* out) {
+    store128(out, quantize_by_division<S>(src, divisor));
+  }
+
+  template <class S>
+  static void by_thresholds(const Batch& batch) {
+    const Decide<S> decide;
+    const size_t count = batch.count;
+    const size_t out_step = batch.out_step;
+    uint8_t* out = batch.out;
+    const uint8_t* src = batch.src;
+    const size_t src_step = batch.src_step;
+    for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
+      store128(out, quantize_by_thresholds<S>(decide, src, batch.reciprocals[i]));
+    }
+  }
+
+  // Word w of sixteen groups is every fourth dword: gathered from two pairs of vectors.
+  static void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {
+    const uint8_t* at = reinterpret_cast<const uint8_t*>(batch.words);
+    const __m512i a = load512(at);
+    const __m512i b = load512(at + 64);
+    const __m512i c = load512(at + 128);
+    const __m512i d = load512(at + 192);
+    const __m512i lanes =
+        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+    for (int w = 0; w < 4; ++w) {
+      const __m512i index = _mm512_add_epi32(lanes, _mm512_set1_epi32(w));
+      const __m512i low = _mm512_permutex2var_epi32(a, index, b);
+      const __m512i high = _mm512_permutex2var_epi32(c, index, d);
+      _mm512_storeu_si512(words + static_cast<size_t>(w) * word_stride,
+                          _mm512_shuffle_i64x2(low, high, 0x44));
+    }
+  }
+};
+
+}  // namespace
+
+const GroupKernels kAvx512Group = {quantize_in_batches<Avx512>};
+
+}  // namespace mlc

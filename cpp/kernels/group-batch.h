@@ -1,0 +1,291 @@
+// Group quantization in batches: everything but the vectors, which an instruction set brings as
+// `Isa`.
+//
+// Groups are taken in batches: neighbours of a row, or (transposed output) the same group of
+// sixteen rows, so that sixteen results make whole cache lines of the output. A batch first finds
+// every maximum, then all scales at once (a division takes long, but several at once take no
+// longer), then quantizes its groups:
+//   thresholds  an f16 model and ordinary numbers: see group-thresholds.h, no division and no
+//   rounding division    the definition, with true divisions reference   a NaN is among the
+//   elements
+//
+// Isa has, for each Scheme S:
+//   uint32_t max_magnitude<S>(src)    the largest |w| of a whole group, in the source's bits, NaNs
+//   largest void find_scales<S>(batch)        magnitudes -> scales, divisors, reciprocals void
+//   by_division<S>(src, divisor, out)    one group's four words void by_thresholds<S>(batch) all
+//   words of a batch void store_transposed(batch, words, word_stride)    sixteen neighbouring
+//   groups, word by word
+//
+// Everything here has internal linkage: each instruction set compiles a copy of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "backends.h"
+#include "group-thresholds.h"
+
+namespace mlc {
+namespace {
+
+constexpr size_t width_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+constexpr size_t kBatch = 64;  // groups of one row
+constexpr size_t kRows = 16;   // rows of one group
+
+// What one batch works on. Arrays are filled to `count`, and beyond with harmless values.
+struct Batch {
+  size_t count;
+  size_t elements;  // that exist, of each group
+  bool unrounded;   // GroupQuantizeArgs::divide_by_unrounded_scale
+  bool wants_words;
+  uint8_t* out;  // where the words of the first group go: below, or where they belong
+  size_t out_step;
+  const uint8_t* src;  // of the first group; the others follow in steps
+  size_t src_step;
+  alignas(64) uint8_t magnitudes[kBatch * 4];  // the largest |w| in the source's bits
+  alignas(64) float divisors[kBatch];
+  alignas(64) float reciprocals[kBatch];
+  alignas(64) uint8_t scales[kBatch * 4];  // in the model's bits
+  alignas(64) uint32_t words[kBatch][4];
+
+  const uint8_t* group(size_t i) const { return src + i * src_step; }
+};
+
+template <DType From, DType Model, int Bits>
+struct Scheme {
+  static constexpr DType kFrom = From;
+  static constexpr DType kModel = Model;
+  static constexpr int kBits = Bits;
+  static constexpr size_t kGroup = Bits == 4 ? 32 : 40;
+  static constexpr size_t kSource = width_of(From);
+  static constexpr size_t kScale = width_of(Model);
+  static constexpr float kMaxInt = Bits == 4 ? 7.0f : 3.0f;
+};
+
+inline uint32_t read_bits(const uint8_t* at, size_t width) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, at, width);
+  return bits;
+}
+
+template <class S>
+void quantize_by_reference(Batch& batch, size_t i) {
+  GroupQuantizeArgs args = {};
+  args.src = batch.group(i);
+  args.rows = 1;
+  args.cols = batch.elements;
+  args.words = batch.out + i * batch.out_step;
+  args.word_stride = 4;
+  args.scales = batch.scales + i * S::kScale;
+  args.from = S::kFrom;
+  args.model = S::kModel;
+  args.bits = S::kBits;
+  args.group = S::kGroup;
+  args.divide_by_unrounded_scale = batch.unrounded;
+  kReferenceGroup.quantize(&args);
+}
+
+constexpr uint32_t infinity_of(DType dtype) {
+  return dtype == DType::kF32 ? 0x7F800000 : dtype == DType::kF16 ? 0x7C00 : 0x7F80;
+}
+
+// Whether the path that a scheme usually takes is wrong for a group with this maximum.
+template <class S>
+bool is_rare(uint32_t magnitude) {
+  if (S::kModel != DType::kF16) return magnitude > infinity_of(S::kFrom);
+  constexpr uint32_t kLowest = lowest_ordinary(S::kFrom);
+  return magnitude - kLowest > highest_ordinary(S::kFrom) - kLowest;
+}
+
+template <class Isa, class S>
+void redo_rare(Batch& batch) {
+  for (size_t i = 0; i < batch.count; ++i) {
+    const uint32_t magnitude = read_bits(batch.magnitudes + i * S::kSource, S::kSource);
+    if (magnitude > infinity_of(S::kFrom)) {
+      quantize_by_reference<S>(batch, i);
+    } else if (is_rare<S>(magnitude)) {
+      Isa::template by_division<S>(batch.group(i), batch.divisors[i],
+                                   batch.out + i * batch.out_step);
+    }
+  }
+}
+
+// Words and scales of a batch of whole groups.
+template <class Isa, class S>
+void quantize_words(Batch& batch, bool rare) {
+  if (S::kModel == DType::kF16) {
+    Isa::template by_thresholds<S>(batch);
+  } else {
+    for (size_t i = 0; i < batch.count; ++i) {
+      Isa::template by_division<S>(batch.group(i), batch.divisors[i],
+                                   batch.out + i * batch.out_step);
+    }
+  }
+  if (rare) redo_rare<Isa, S>(batch);
+}
+
+// Words (if wanted) and scales of a batch of whole groups.
+template <class Isa, class S>
+void quantize_batch(Batch& batch) {
+  const size_t count = batch.count;
+  const size_t step = batch.src_step;
+  const uint8_t* src = batch.src;
+  uint32_t least = ~0u;
+  uint32_t most = 0;
+  for (size_t i = 0; i < count; ++i, src += step) {
+    const uint32_t magnitude = Isa::template max_magnitude<S>(src);
+    std::memcpy(batch.magnitudes + i * S::kSource, &magnitude, S::kSource);
+    least = magnitude < least ? magnitude : least;
+    most = magnitude > most ? magnitude : most;
+  }
+  Isa::template find_scales<S>(batch);
+  if (batch.wants_words) {
+    quantize_words<Isa, S>(batch, is_rare<S>(least) || is_rare<S>(most));
+  } else if (most > infinity_of(S::kFrom)) {
+    redo_rare<Isa, S>(batch);
+  }
+}
+
+// Short groups: filled up with zeros, which change no maximum; their values are cleared afterwards.
+template <class Isa, class S>
+void quantize_short_batch(Batch& batch) {
+  alignas(32) uint8_t padded[kRows][S::kGroup * S::kSource];
+  for (size_t i = 0; i < batch.count; ++i) {
+    std::memset(padded[i], 0, sizeof padded[i]);
+    std::memcpy(padded[i], batch.group(i), batch.elements * S::kSource);
+  }
+  batch.src = padded[0];
+  batch.src_step = sizeof padded[0];
+  quantize_batch<Isa, S>(batch);
+  constexpr size_t kPerWord = 32 / S::kBits;
+  for (size_t w = 0; w < 4; ++w) {
+    const size_t before = w * kPerWord;
+    const size_t kept = batch.elements < before ? 0 : batch.elements - before;
+    const uint32_t mask = kept >= kPerWord ? ~0u : (1u << (kept * S::kBits)) - 1;
+    for (size_t i = 0; i < batch.count; ++i) batch.words[i][w] &= mask;
+  }
+}
+
+// ---- results to their places ----
+
+// From one group of the batch to the next: one group on, or one row on.
+struct Step {
+  size_t words;
+  size_t scales;
+};
+
+template <class Isa, class S>
+void store_batch(const Batch& batch, const GroupQuantizeArgs& args, Step step, uint8_t* words,
+                 uint8_t* scales) {
+  if (words == nullptr || words == batch.out) {
+    // Not wanted, or already there.
+  } else if (step.words == 4 && batch.count == kRows) {
+    Isa::store_transposed(batch, words, args.word_stride);
+  } else {
+    for (size_t i = 0; i < batch.count; ++i) {
+      for (size_t w = 0; w < 4; ++w) {
+        std::memcpy(words + i * step.words + w * args.word_stride, &batch.words[i][w], 4);
+      }
+    }
+  }
+  if (scales != nullptr && step.scales == S::kScale) {
+    std::memcpy(scales, batch.scales, batch.count * S::kScale);
+  } else if (scales != nullptr) {
+    for (size_t i = 0; i < batch.count; ++i) {
+      std::memcpy(scales + i * step.scales, batch.scales + i * S::kScale, S::kScale);
+    }
+  }
+}
+
+// `count` groups from (row, group) on: of one row, or (`down`) of as many rows.
+struct Place {
+  size_t row;
+  size_t group;
+  size_t count;
+  bool down;
+};
+
+template <class Isa, class S>
+void run_batch(const GroupQuantizeArgs& args, const Place& place) {
+  const size_t first = place.group * S::kGroup;
+  const size_t left = args.cols - first;
+  uint8_t* words = args.words == nullptr ? nullptr
+                                         : args.words + place.row * args.word_row_stride +
+                                               place.group * 4 * args.word_stride;
+  uint8_t* scales = args.scales == nullptr ? nullptr
+                                           : args.scales + place.row * args.scale_row_stride +
+                                                 place.group * args.scale_stride;
+  const Step steps = {place.down ? args.word_row_stride : 4 * args.word_stride,
+                      place.down ? args.scale_row_stride : args.scale_stride};
+  const uint8_t* src = args.src + place.row * args.src_row_stride + first * S::kSource;
+
+  Batch batch;
+  std::memset(batch.magnitudes, 0, sizeof batch.magnitudes);
+  batch.count = place.count;
+  batch.elements = left < S::kGroup ? left : S::kGroup;
+  batch.unrounded = args.divide_by_unrounded_scale;
+  batch.wants_words = words != nullptr;
+  batch.src = src;
+  batch.src_step = place.down ? args.src_row_stride : S::kGroup * S::kSource;
+  const bool in_place = words != nullptr && args.word_stride == 4 && batch.elements == S::kGroup;
+  batch.out = in_place ? words : reinterpret_cast<uint8_t*>(batch.words);
+  batch.out_step = in_place ? steps.words : sizeof batch.words[0];
+  if (batch.elements == S::kGroup) {
+    quantize_batch<Isa, S>(batch);
+  } else {
+    quantize_short_batch<Isa, S>(batch);
+  }
+  store_batch<Isa, S>(batch, args, steps, words, scales);
+}
+
+inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
+
+template <class Isa, class S>
+void run(const GroupQuantizeArgs& args) {
+  const size_t whole = args.cols / S::kGroup;
+  const size_t groups = (args.cols + S::kGroup - 1) / S::kGroup;
+  const bool down = args.word_row_stride == 4 && args.words != nullptr;
+  if (down) {
+    for (size_t row = 0; row < args.rows; row += kRows) {
+      for (size_t group = 0; group < groups; ++group) {
+        run_batch<Isa, S>(args, {row, group, at_most(args.rows - row, kRows), true});
+      }
+    }
+    return;
+  }
+  for (size_t row = 0; row < args.rows; ++row) {
+    for (size_t group = 0; group < whole; group += kBatch) {
+      run_batch<Isa, S>(args, {row, group, at_most(whole - group, kBatch), false});
+    }
+    if (whole < groups) run_batch<Isa, S>(args, {row, whole, 1, false});
+  }
+}
+
+template <class Isa, DType From, DType Model>
+void run_bits(const GroupQuantizeArgs& args) {
+  if (args.bits == 4) {
+    run<Isa, Scheme<From, Model, 4>>(args);
+  } else {
+    run<Isa, Scheme<From, Model, 3>>(args);
+  }
+}
+
+template <class Isa, DType From>
+void run_model(const GroupQuantizeArgs& args) {
+  if (args.model == DType::kF16) return run_bits<Isa, From, DType::kF16>(args);
+  if (args.model == DType::kBf16) return run_bits<Isa, From, DType::kBf16>(args);
+  run_bits<Isa, From, DType::kF32>(args);
+}
+
+// GroupKernels::quantize.
+template <class Isa>
+void quantize_in_batches(const GroupQuantizeArgs* args) {
+  if (args->from == DType::kBf16) return run_model<Isa, DType::kBf16>(*args);
+  if (args->from == DType::kF16) return run_model<Isa, DType::kF16>(*args);
+  run_model<Isa, DType::kF32>(*args);
+}
+
+}  // namespace
+}  // namespace mlc

@@ -1,0 +1,58 @@
+// The reference's parts, one function a block and type; `x` and `dst` hold one block's float32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../ggml-tables.h"
+
+namespace mlc {
+
+struct GgmlLayout {
+  int block_elements;
+  int block_bytes;
+};
+
+inline constexpr GgmlLayout ggml_layout(GgmlType type) {
+  switch (type) {
+    case GgmlType::kQ8_0: return {32, 34};
+    case GgmlType::kQ4_0: return {32, 18};
+    case GgmlType::kQ4_1: return {32, 20};
+    case GgmlType::kQ5_0: return {32, 22};
+    case GgmlType::kQ5_1: return {32, 24};
+    case GgmlType::kQ2K: return {256, 84};
+    case GgmlType::kQ3K: return {256, 110};
+    case GgmlType::kQ4K: return {256, 144};
+    case GgmlType::kQ5K: return {256, 176};
+    case GgmlType::kQ6K: return {256, 210};
+    case GgmlType::kIq4Nl: return {32, 18};
+    case GgmlType::kIq4Xs: return {256, 136};
+    case GgmlType::kMxfp4: return {32, 17};
+  }
+  return {0, 0};
+}
+
+namespace ggml {
+
+using QuantizeBlock = void (*)(const float* x, uint8_t* dst);
+using DequantizeBlock = void (*)(const uint8_t* src, float* dst);
+
+void quantize_q8_0(const float* x, uint8_t* dst);
+void quantize_q4_0(const float* x, uint8_t* dst);
+void quantize_q4_1(const float* x, uint8_t* dst);
+void quantize_q5_0(const float* x, uint8_t* dst);
+void quantize_q5_1(const float* x, uint8_t* dst);
+void quantize_q2_k(const float* x, uint8_t* dst);
+void quantize_q3_k(const float* x, uint8_t* dst);
+void quantize_q4_k(const float* x, uint8_t* dst);
+void quantize_q5_k(const float* x, uint8_t* dst);
+void quantize_q6_k(const float* x, uint8_t* dst);
+void quantize_iq4_nl(const float* x, uint8_t* dst);
+void quantize_iq4_xs(const float* x, uint8_t* dst);
+void quantize_mxfp4(const float* x, uint8_t* dst);
+
+DequantizeBlock dequantize_block(GgmlType type);
+
+}  // namespace ggml
+
+}  // namespace mlc

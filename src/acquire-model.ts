@@ -1,0 +1,153 @@
+import { stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { openRemoteCheckpoint } from "./checkpoint/open-checkpoint.ts";
+import type { NamedFile } from "./core/byte-source.ts";
+import { CheckpointError, SourceError } from "./core/errors.ts";
+import type { FileIntegrity } from "./core/integrity.ts";
+import { isObject, parseJson } from "./core/json.ts";
+import type { ModelRequest, OpenDeps, OpenedModel } from "./open-model.ts";
+import type { AcquiredModel } from "./source/acquire.ts";
+import type { SourceDeps } from "./source/deps.ts";
+import type { SourceOptions } from "./source/options.ts";
+import type { RemoteHeaders } from "./source/remote-headers.ts";
+import type { RemoteSource } from "./source/resolved.ts";
+import { VERSION } from "./version.ts";
+
+/** How a model of the hub is acquired; all optional. */
+export type AcquireOptions = Omit<SourceOptions, "expect" | "output">;
+
+type OpenLocal = (request: ModelRequest) => Promise<OpenedModel>;
+
+/** The world that acquisition sees, taken from this process. */
+export async function sourceDeps(deps: OpenDeps): Promise<{ deps: SourceDeps; close: () => Promise<void> }> {
+  const { openHttp } = await import("./source/http.ts");
+  const { http, close } = openHttp({ env: process.env, userAgent: `mlc-convert/${VERSION}` });
+  const { onEvent, signal } = deps;
+  return {
+    close,
+    deps: {
+      http,
+      env: process.env,
+      home: homedir(),
+      platform: process.platform,
+      onEvent,
+      now: Date.now,
+      ...(signal ? { signal } : {}),
+    },
+  };
+}
+
+/**
+ * Finds a model of the hub or of a cache. What is not on this machine yet is opened from its headers alone.
+ * @throws {SourceError} for names that are no model, and for all trouble with the hub
+ */
+export async function openHubModel(
+  request: ModelRequest,
+  deps: OpenDeps,
+  openLocal: OpenLocal,
+): Promise<OpenedModel> {
+  const { resolveSource } = await import("./source/resolve-source.ts");
+  const world = await sourceDeps(deps);
+  deps.onEvent({ type: "phase", phase: "resolve" });
+  try {
+    const options: SourceOptions = { ...request.acquire, expect: "checkpoint" };
+    const source = await resolveSource(request.model, options, world.deps);
+    for (const message of source.notices) deps.onEvent({ type: "notice", message });
+    if (source.kind === "remote") return await openRemote({ request, options, source, openLocal, deps });
+    const { acquire } = await import("./source/acquire.ts");
+    return await openAcquired(await acquire(source, options, world.deps), request, openLocal);
+  } finally {
+    await world.close();
+  }
+}
+
+async function openAcquired(
+  { folder, source, commit, verified }: AcquiredModel,
+  request: ModelRequest,
+  openLocal: OpenLocal,
+): Promise<OpenedModel> {
+  const opened = await openLocal({ ...request, model: folder });
+  return {
+    ...opened,
+    origin: { id: source, commit: commit ?? null, files: await integrities(folder, verified) },
+  };
+}
+
+/** Hashes that were checked while downloading, where they are of the kind that provenance records. */
+async function integrities(
+  folder: string,
+  verified: ReadonlyMap<string, string>,
+): Promise<ReadonlyMap<string, FileIntegrity>> {
+  const files = new Map<string, FileIntegrity>();
+  for (const [name, hash] of verified) {
+    const hex = /^sha256:([0-9a-f]{64})$/.exec(hash)?.[1];
+    if (hex === undefined) continue;
+    const { size } = await stat(join(folder, name));
+    files.set(name, { nbytes: size, integrity: `sha256-${Buffer.from(hex, "hex").toString("base64")}` });
+  }
+  return files;
+}
+
+interface RemoteWork {
+  readonly request: ModelRequest;
+  readonly options: SourceOptions;
+  readonly source: RemoteSource;
+  readonly openLocal: OpenLocal;
+  readonly deps: OpenDeps;
+}
+
+async function openRemote(work: RemoteWork): Promise<OpenedModel> {
+  const { request, options, source } = work;
+  const { openRemoteHeaders } = await import("./source/remote-headers.ts");
+  const world = await sourceDeps(work.deps);
+  try {
+    const headers = await openRemoteHeaders(source, options, world.deps);
+    const { repo, commit } = { repo: source.model.repo, commit: source.model.commit };
+    const sourceFormat = request.sourceFormat ?? "auto";
+    return {
+      config: configOf(headers, repo),
+      checkpoint: await openRemoteCheckpoint(repo, namedFiles(source, headers), { sourceFormat }),
+      origin: { id: repo, commit, files: new Map() },
+      fetch: (output) => fetchAll({ ...work, options: { ...options, output } }),
+    };
+  } finally {
+    await world.close();
+  }
+}
+
+async function fetchAll({ request, options, source, openLocal, deps }: RemoteWork): Promise<OpenedModel> {
+  const { acquire } = await import("./source/acquire.ts");
+  const world = await sourceDeps(deps);
+  try {
+    return await openAcquired(await acquire(source, options, world.deps), request, openLocal);
+  } finally {
+    await world.close();
+  }
+}
+
+function configOf({ texts }: RemoteHeaders, repo: string): OpenedModel["config"] {
+  const text = texts.get("config.json");
+  if (!text) throw new SourceError("E_CONFIG_MISSING", `${repo} has no config.json`);
+  const config = parseJson(text.toString("utf8"), { duplicates: "last-wins" });
+  if (isObject(config)) return config;
+  throw new CheckpointError("E_CONFIG_SYNTAX", `${repo}: config.json is no JSON object`);
+}
+
+/** The remote files as far as they were read: whole texts, and the headers of weight files. */
+function namedFiles({ files, model }: RemoteSource, { texts, headers }: RemoteHeaders): readonly NamedFile[] {
+  return files.map(({ path: name, size }) => {
+    const known = texts.get(name) ?? headers.get(name)?.header;
+    return {
+      name,
+      path: `${model.repo}@${model.commit}/${name}`,
+      size,
+      read: async (start: number, end: number) => {
+        if (known && end <= known.length) return known.subarray(start, end);
+        throw new SourceError("E_REMOTE_HEADER", `${name} can only be planned after its download`, {
+          hint: "download the model first with `mlc-convert download`",
+        });
+      },
+    };
+  });
+}

@@ -1,0 +1,34 @@
+import { type Command, Option } from "commander";
+import { positiveInteger } from "./option-types.ts";
+
+/** Options of every command that plans a conversion. */
+export interface ConversionFlags {
+  readonly modelType?: string;
+  readonly source?: string;
+  readonly sourceFormat?: "auto" | "huggingface-safetensor" | "huggingface-torch" | "awq";
+  readonly ftArch?: number;
+  readonly preshard?: number;
+}
+
+const FORMATS = ["auto", "huggingface-safetensor", "huggingface-torch", "awq"];
+
+/** Adds the options that decide what is converted, and how it is read. */
+export function withConversionOptions(command: Command): Command {
+  return command
+    .option("--model-type <key>", "architecture, where config.json does not name the right one")
+    .option("--source <path>", "weights that do not lie beside config.json: a folder, an index or a file")
+    .addOption(new Option("--source-format <format>", "format of the weights").choices(FORMATS))
+    .option("--ft-arch <number>", "compute capability that q4f16_ft is laid out for", positiveInteger)
+    .addOption(
+      new Option("--preshard <workers>", "cut the weights for that many tensor-parallel workers")
+        .argParser(positiveInteger)
+        .env("MLC_INTERNAL_PRESHARD_NUM"),
+    );
+}
+
+/** Adds `--json` and `--quiet`. */
+export function withPrinting(command: Command): Command {
+  return command
+    .option("--json", "print one JSON object a line, for programs")
+    .option("--quiet", "print nothing but errors");
+}

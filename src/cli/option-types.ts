@@ -1,0 +1,33 @@
+import { InvalidArgumentError } from "commander";
+
+/** A whole number of at least 1. */
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError("expected a whole number of at least 1.");
+  return value;
+}
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/** A number of bytes such as `128M` or `2G`. */
+export function byteSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?$/i.exec(text);
+  if (!match) throw new InvalidArgumentError("expected a size such as 128M or 2G.");
+  return Math.floor(Number(match[1]) * (UNITS[(match[2] ?? "").toUpperCase()] ?? 1));
+}
+
+/** A range of shard numbers such as `3-7`. */
+export function shardRange(text: string): readonly [first: number, last: number] {
+  const match = /^(\d+)-(\d+)$/.exec(text);
+  const [first, last] = [Number(match?.[1]), Number(match?.[2])];
+  if (!match || first > last) throw new InvalidArgumentError("expected two shard numbers such as 0-3.");
+  return [first, last];
+}
+
+/** A whole number, negative ones included. */
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (text === "" || !Number.isSafeInteger(value)) throw new InvalidArgumentError("expected a whole number.");
+  return value;
+}

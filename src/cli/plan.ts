@@ -1,0 +1,64 @@
+import type { Command } from "commander";
+import type { PlanReport } from "../report/plan-report.ts";
+import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
+import { runCommand } from "./run-command.ts";
+import { formatBytes } from "./units.ts";
+
+interface PlanFlags extends ConversionFlags {
+  readonly quantization: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ mlc-convert plan ./Llama-3.2-1B-Instruct -q q4f16_1
+  $ mlc-convert plan ./Llama-3.2-1B-Instruct -q q4f16_1 --json`;
+
+/** Registers `plan`. */
+export function registerPlan(program: Command): void {
+  const command = program.command("plan <model>");
+  withPrinting(
+    withConversionOptions(
+      command.description("show every output tensor, and what is wrong, without converting"),
+    ),
+  )
+    .requiredOption("-q, --quantization <name>", "quantization scheme, e.g. q4f16_1")
+    .addHelpText("after", EXAMPLES)
+    .action((model: string, flags: PlanFlags) =>
+      runCommand(flags, async (printer) => {
+        const { planConversion, planReport } = await import("../index.ts");
+        const report = planReport(await planConversion({ model, ...flags }));
+        printer.result(report, () => tableOf(report));
+        return true;
+      }),
+    );
+}
+
+function tableOf(report: PlanReport): readonly string[] {
+  const rows = report.tensors.map(({ name, shape, dtype, nbytes, shard, byteOffset, sources }) => [
+    name,
+    `[${shape.join(", ")}]`,
+    dtype,
+    formatBytes(nbytes),
+    `${shard}+${byteOffset}`,
+    sources.length > 2 ? `${sources[0]} and ${sources.length - 1} more` : sources.join(", "),
+  ]);
+  const { totals } = report;
+  return [
+    ...columns([["tensor", "shape", "dtype", "size", "place", "made from"], ...rows]),
+    "",
+    `${report.architecture}, ${report.quantization}: ${totals.tensors} tensors in ${totals.shards} shards, ` +
+      `${formatBytes(totals.nbytes)}, ${totals.bitsPerParameter.toFixed(3)} bits per parameter`,
+    ...report.unused.map((name) => `unused: ${name}`),
+    ...report.notices.map((notice) => `note: ${notice}`),
+  ];
+}
+
+/** Pads cells so that columns line up; the last column is left as it is. */
+function columns(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => (row[at] ?? "").length)));
+  return rows.map((row) =>
+    row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join("  "),
+  );
+}

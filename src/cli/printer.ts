@@ -1,0 +1,122 @@
+import { SingleBar } from "cli-progress";
+import pc from "picocolors";
+import { MlcConvertError } from "../core/errors.ts";
+import type { ConvertEvent } from "../core/events.ts";
+import { formatBytes, formatSeconds } from "./units.ts";
+
+/** How a command talks: to a person, or one JSON object a line to a program. */
+export interface Printer {
+  onEvent(event: ConvertEvent): void;
+  /** The result: data for a program, or lines for a person. */
+  result(data: object, lines: () => readonly string[]): void;
+  failure(error: unknown): void;
+}
+
+export interface PrinterOptions {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** The printer that the options ask for. */
+export function createPrinter(options: PrinterOptions): Printer {
+  return options.json ? new JsonPrinter() : new TextPrinter(options.quiet ?? false);
+}
+
+const emit = (object: object): boolean => process.stdout.write(`${JSON.stringify(object)}\n`);
+
+/** An error as data. */
+function errorFacts(error: unknown): object {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof MlcConvertError) {
+    return { class: error.name, code: error.code, message, ...(error.hint ? { hint: error.hint } : {}) };
+  }
+  return { class: error instanceof Error ? error.name : "Error", message };
+}
+
+class JsonPrinter implements Printer {
+  onEvent(event: ConvertEvent): void {
+    emit(event);
+  }
+  result(data: object): void {
+    emit({ type: "result", ...data });
+  }
+  failure(error: unknown): void {
+    emit({ type: "error", error: errorFacts(error) });
+  }
+}
+
+const PHASES: Readonly<Partial<Record<string, string>>> = {
+  resolve: "Finding the model",
+  download: "Downloading",
+  plan: "Planning from config.json and tensor headers",
+  convert: "Converting",
+  "write-index": "Writing the index",
+  verify: "Verifying",
+};
+
+class TextPrinter implements Printer {
+  private bar: SingleBar | undefined;
+  private started = 0;
+  private readonly quiet: boolean;
+
+  constructor(quiet: boolean) {
+    this.quiet = quiet;
+  }
+
+  onEvent(event: ConvertEvent): void {
+    if (event.type === "notice") this.say(`${pc.yellow("note")} ${event.message}`);
+    if (event.type === "phase") this.phase(PHASES[event.phase]);
+    if (event.type === "progress") this.progress(event.bytes, event.totalBytes);
+    if (event.type === "download") this.progress(event.bytes, event.total);
+  }
+
+  result(_data: object, lines: () => readonly string[]): void {
+    this.stopBar();
+    if (!this.quiet) for (const line of lines()) process.stdout.write(`${line}\n`);
+  }
+
+  failure(error: unknown): void {
+    this.stopBar();
+    const known = error instanceof MlcConvertError;
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`${pc.red("error")} ${message}${known ? pc.dim(` [${error.code}]`) : ""}\n`);
+    if (known && error.hint) process.stderr.write(`${pc.cyan("hint")}  ${error.hint}\n`);
+  }
+
+  private say(line: string): void {
+    this.stopBar();
+    if (!this.quiet) process.stderr.write(`${line}\n`);
+  }
+
+  private phase(title: string | undefined): void {
+    this.stopBar();
+    if (title) this.say(pc.dim(title));
+  }
+
+  private progress(bytes: number, total: number): void {
+    if (this.quiet || !process.stderr.isTTY || total === 0) return;
+    if (!this.bar) {
+      this.started = performance.now();
+      this.bar = new SingleBar({
+        format: "{bar} {percentage}%  {done} of {all}  {rate}/s  {left} left",
+        hideCursor: true,
+        clearOnComplete: true,
+        stream: process.stderr,
+      });
+      this.bar.start(total, bytes, this.facts(bytes, total));
+    }
+    this.bar.update(bytes, this.facts(bytes, total));
+  }
+
+  private facts(bytes: number, total: number): object {
+    const seconds = Math.max((performance.now() - this.started) / 1000, 0.001);
+    const rate = bytes / seconds;
+    const left = rate > 0 ? formatSeconds((total - bytes) / rate) : "?";
+    return { done: formatBytes(bytes), all: formatBytes(total), rate: formatBytes(rate), left };
+  }
+
+  private stopBar(): void {
+    this.bar?.stop();
+    this.bar = undefined;
+  }
+}

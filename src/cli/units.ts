@@ -1,0 +1,18 @@
+const STEPS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
+
+/** A size for people: `1.5 GiB`. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let step = 0;
+  while (value >= 1024 && step < STEPS.length - 1) {
+    value /= 1024;
+    step++;
+  }
+  return `${step === 0 ? value : value.toFixed(value < 10 ? 2 : 1)} ${STEPS[step]}`;
+}
+
+/** A duration for people: `0.42 s`, `1 min 5 s`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
+  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}

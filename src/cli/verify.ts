@@ -1,0 +1,38 @@
+import type { Command } from "commander";
+import { withPrinting } from "./conversion-options.ts";
+import { positiveInteger } from "./option-types.ts";
+import { runCommand } from "./run-command.ts";
+import { formatBytes } from "./units.ts";
+
+interface VerifyFlags {
+  readonly backend: string;
+  readonly threads?: number;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Registers `verify`. */
+export function registerVerify(program: Command): void {
+  withPrinting(
+    program.command("verify <folder>").description("check a converted model: index, shards, hashes"),
+  )
+    .option("--backend <name>", "kernels to hash with", "auto")
+    .option("--threads <count>", "worker threads (default: all processors)", positiveInteger)
+    .addHelpText(
+      "after",
+      "\nExit code 0: sound. 1: faults were found.\n\nExample:\n  $ mlc-convert verify ./out",
+    )
+    .action((folder: string, flags: VerifyFlags) =>
+      runCommand(flags, async (printer, signal) => {
+        const { verify } = await import("../index.ts");
+        const result = await verify(folder, { ...flags, signal });
+        printer.result(result, () => [
+          ...result.faults.map(({ file, problem }) => `${file}: ${problem}`),
+          result.faults.length === 0
+            ? `sound: ${result.tensors} tensors in ${result.shards} shards, ${formatBytes(result.nbytes)}`
+            : `${result.faults.length} faults`,
+        ]);
+        return result.faults.length === 0;
+      }),
+    );
+}

@@ -1,0 +1,171 @@
+import { existsSync } from "node:fs";
+import { access, constants, mkdir, open, readdir, rename, rm, stat, statfs, unlink } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { lock } from "proper-lockfile";
+import { OutputError } from "../core/errors.ts";
+import { JOURNAL_NAME } from "./journal.ts";
+
+const STAGING_SUFFIX = ".mlc-convert-partial";
+const REPLACED_SUFFIX = ".mlc-convert-replaced";
+/** A lock whose owner has not renewed it for this long is taken over. */
+const LOCK_STALE_MS = 10_000;
+
+export interface StagingOptions {
+  /** Replace a target that holds something, as a whole. */
+  readonly force: boolean;
+  /** Make folders durable before and after the renames. */
+  readonly sync: boolean;
+}
+
+/** A folder beside the target in which the output grows until it is complete. */
+export interface Staging {
+  readonly folder: string;
+  readonly target: string;
+  /** Puts the finished folder in the target's place. Nothing of the old target is lost before that. */
+  publish(): Promise<void>;
+  /** Removes the folder and everything in it. */
+  discard(): Promise<void>;
+  /** Gives the lock back and leaves the folder for a later run. */
+  release(): Promise<void>;
+}
+
+/**
+ * Checks the target and opens the staging folder beside it.
+ * @throws {OutputError} where the target cannot be written, holds something else, or is being written
+ */
+export async function openStaging(output: string, options: StagingOptions): Promise<Staging> {
+  const target = resolve(output);
+  const folder = `${target}${STAGING_SUFFIX}`;
+  await restoreReplaced(target);
+  await checkTarget(target, options.force);
+  await makeFolder(folder);
+  const unlock = await lockFolder(folder, target);
+  return {
+    folder,
+    target,
+    publish: async () => {
+      await rm(join(folder, JOURNAL_NAME), { force: true });
+      await unlock();
+      await replaceFolder(folder, target, options.sync);
+    },
+    discard: async () => {
+      await unlock();
+      await rm(folder, { recursive: true, force: true });
+    },
+    release: unlock,
+  };
+}
+
+/** A run that was killed between two renames left the old target under another name. */
+async function restoreReplaced(target: string): Promise<void> {
+  const replaced = `${target}${REPLACED_SUFFIX}`;
+  if (!existsSync(target) && existsSync(replaced)) await rename(replaced, target);
+}
+
+async function checkTarget(target: string, force: boolean): Promise<void> {
+  const found = await stat(target).catch(() => undefined);
+  if (!found) return;
+  if (!found.isDirectory()) {
+    throw new OutputError("E_OUTPUT_IS_FILE", `${target}: expected a folder, found a file`, {
+      hint: "choose another output folder",
+    });
+  }
+  const entries = await readdir(target);
+  if (entries.length > 0 && !force) {
+    const some = entries.slice(0, 3).join(", ");
+    throw new OutputError(
+      "E_OUTPUT_NOT_EMPTY",
+      `${target} already holds ${entries.length} entries (${some})`,
+      {
+        hint: "choose another output folder, or replace this one as a whole with --force",
+      },
+    );
+  }
+  await checkWritable(target);
+}
+
+async function checkWritable(folder: string): Promise<void> {
+  await access(folder, constants.W_OK).catch((cause: unknown) => {
+    throw new OutputError("E_OUTPUT_READ_ONLY", `${folder} cannot be written`, {
+      cause,
+      hint: "choose another output folder or change its permissions",
+    });
+  });
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw new OutputError("E_OUTPUT_READ_ONLY", `${folder} cannot be created: ${(cause as Error).message}`, {
+      cause,
+      hint: "choose another output folder or change the permissions of its parent",
+    });
+  });
+  await checkWritable(folder);
+}
+
+async function lockFolder(folder: string, target: string): Promise<() => Promise<void>> {
+  try {
+    const unlock = await lock(folder, { stale: LOCK_STALE_MS, realpath: false });
+    return async () => {
+      await unlock().catch(() => undefined);
+    };
+  } catch (cause) {
+    throw new OutputError("E_OUTPUT_BUSY", `${target} is being written by another process`, {
+      cause,
+      hint: "wait for it to finish, or choose another output folder",
+    });
+  }
+}
+
+/** Makes a folder's entries durable. Windows has no such call and needs none. */
+export async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await open(folder, "r");
+  await handle.sync().finally(() => handle.close());
+}
+
+async function replaceFolder(folder: string, target: string, sync: boolean): Promise<void> {
+  const replaced = `${target}${REPLACED_SUFFIX}`;
+  if (sync) await syncFolder(folder);
+  await rm(replaced, { recursive: true, force: true });
+  if (existsSync(target)) await rename(target, replaced);
+  await rename(folder, target);
+  if (sync) await syncFolder(dirname(target));
+  await rm(replaced, { recursive: true, force: true });
+}
+
+/** Writes a small file as a whole: temporary name, fsync, rename. */
+export async function writeWhole(path: string, text: string | Uint8Array, sync: boolean): Promise<void> {
+  const temporary = `${path}.partial`;
+  const handle = await open(temporary, "w");
+  try {
+    await handle.writeFile(text);
+    if (sync) await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, path);
+}
+
+/** Removes files of the staging folder that the run does not expect, so that nothing stale is published. */
+export async function keepOnly(folder: string, expected: ReadonlySet<string>): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!expected.has(name) && name !== JOURNAL_NAME) await unlink(join(folder, name)).catch(() => undefined);
+  }
+}
+
+/**
+ * Refuses to begin when the disk cannot hold the result.
+ * @throws {OutputError} `E_DISK_FULL`
+ */
+export async function checkDiskSpace(folder: string, nbytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  if (free >= nbytes) return;
+  const mib = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  throw new OutputError(
+    "E_DISK_FULL",
+    `the result needs ${mib(nbytes)}, but ${dirname(folder)} has only ${mib(free)} free (for ${basename(folder)})`,
+    { hint: "make room or choose an output folder on another disk" },
+  );
+}

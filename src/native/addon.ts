@@ -1,0 +1,119 @@
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { KernelError } from "../core/errors.ts";
+
+/** A set of kernels and whether it can run on this machine. */
+export interface BackendInfo {
+  readonly name: string;
+  readonly available: boolean;
+  /** Why not, when it is not available. */
+  readonly reason?: string;
+}
+
+/** Options of a native run. Paths are absolute. */
+export interface JobOptions {
+  readonly sources: readonly { readonly path: string; readonly size: number }[];
+  readonly backend: string;
+  readonly threads: number;
+  /** Shards that one thread moves at once. */
+  readonly lanes: number;
+  /** Output bytes that are made at once. */
+  readonly tileBytes: number;
+  /** Make every finished file durable before it is reported. */
+  readonly sync: boolean;
+  /** Map source files; false: read them in pieces. */
+  readonly map: boolean;
+}
+
+/** One shard for a native run. An empty path: the bytes are only hashed. */
+export interface JobShard {
+  readonly id: number;
+  readonly path: string;
+  readonly fileOffset: number;
+  readonly truncate: boolean;
+  readonly nbytes: number;
+  /** What the bytes are made of, as numbers; copied before the call returns. */
+  readonly program: Float64Array;
+}
+
+/** Nanoseconds summed over threads; `bytes` is what has been made so far. */
+export interface JobProgress {
+  readonly bytes: number;
+  readonly compute: number;
+  readonly hash: number;
+  readonly write: number;
+  readonly sync: number;
+}
+
+/** A run on the addon's own threads. */
+export interface NativeJob {
+  addShard(shard: JobShard): void;
+  /** Resolves when all shards are finished; rejects with an Error that has a `code`. */
+  start(onShard: (id: number, md5: string) => void): Promise<void>;
+  cancel(): void;
+  progress(): JobProgress;
+}
+
+interface Addon {
+  readonly Job: new (options: JobOptions) => NativeJob;
+  listBackends(): readonly BackendInfo[];
+}
+
+const PACKAGE_ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
+
+let loaded: Addon | undefined;
+
+/**
+ * Loads the addon: a local build, else the prebuilt binary of this platform.
+ * @throws {KernelError} `E_ADDON` with what was found, what is required and what to do
+ */
+export function loadAddon(): Addon {
+  if (loaded) return loaded;
+  const require = createRequire(import.meta.url);
+  try {
+    const load = require("node-gyp-build") as (root: string) => Addon;
+    loaded = load(PACKAGE_ROOT);
+    return loaded;
+  } catch (error) {
+    const { platform, arch, version } = process;
+    throw new KernelError(
+      "E_ADDON",
+      `the native addon could not be loaded: found ${platform}-${arch}, Node ${version}; ` +
+        "required is a prebuilt binary for linux (glibc or musl), macOS or Windows on x64 or arm64, and Node 20 or later",
+      {
+        cause: error,
+        hint: "reinstall the package for this platform; in a clone of the repository run `npm run build`",
+      },
+    );
+  }
+}
+
+/** All backends this build knows, best first; the reference is last and always runs. */
+export function listBackends(): readonly BackendInfo[] {
+  return loadAddon().listBackends();
+}
+
+/**
+ * Picks a backend by name, or the best one for `"auto"`.
+ * @throws {KernelError} `E_BACKEND`, listing those that can run
+ */
+export function chooseBackend(name: string): string {
+  const backends = listBackends();
+  const usable = backends.filter(({ available }) => available).map((backend) => backend.name);
+  if (name === "auto") return usable[0] as string;
+  if (usable.includes(name)) return name;
+  const known = backends.find((backend) => backend.name === name);
+  const why = known ? (known.reason ?? "it cannot run here") : "there is no such backend";
+  throw new KernelError("E_BACKEND", `backend "${name}": ${why}`, {
+    hint: `choose auto or one of ${usable.join(", ")}`,
+  });
+}
+
+/**
+ * Creates a run. Source files are opened and mapped now.
+ * @throws {Error} with a `code` of docs/errors.md where a source cannot be opened or has changed
+ */
+export function createJob(options: JobOptions): NativeJob {
+  const { Job } = loadAddon();
+  return new Job(options);
+}

@@ -1,0 +1,82 @@
+import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { type AcquireOptions, openHubModel } from "./acquire-model.ts";
+import { openConfigFolder } from "./chat-config/config-folder.ts";
+import type { RequestedFormat } from "./checkpoint/locate-weights.ts";
+import { openCheckpoint } from "./checkpoint/open-checkpoint.ts";
+import { SourceError } from "./core/errors.ts";
+import type { OnEvent } from "./core/events.ts";
+import type { FileIntegrity } from "./core/integrity.ts";
+import type { JsonObject } from "./core/json.ts";
+import type { Checkpoint } from "./core/tensor-info.ts";
+
+/** What to read, as the user named it. */
+export interface ModelRequest {
+  /** Folder of config.json, the file itself, or a model of the hub: `org/name`, `HF://org/name`, an address. */
+  readonly model: string;
+  /** Weights that lie elsewhere: a folder, an index, or one weight file. */
+  readonly source?: string;
+  readonly sourceFormat?: RequestedFormat;
+  /** How a model of the hub is acquired. */
+  readonly acquire?: AcquireOptions;
+}
+
+/** The outside world, as far as opening a model needs it. */
+export interface OpenDeps {
+  readonly onEvent: OnEvent;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where a model came from. */
+export interface Origin {
+  /** `org/name`, or the folder. */
+  readonly id: string;
+  readonly commit: string | null;
+  /** Files whose hashes were checked on the way. */
+  readonly files: ReadonlyMap<string, FileIntegrity>;
+}
+
+/** A model whose configuration and tensor headers have been read. */
+export interface OpenedModel {
+  /** Folder of config.json and the tokenizer; absent while the files are still on the hub. */
+  readonly folder?: string;
+  readonly config: JsonObject;
+  readonly checkpoint: Checkpoint;
+  readonly origin: Origin;
+  /** Brings the files to this machine; absent where they are here. */
+  readonly fetch?: (output: { readonly folder: string; readonly nbytes: number }) => Promise<OpenedModel>;
+}
+
+/**
+ * Reads config.json and the headers of all weight files, on this machine or on the hub; no weights.
+ *
+ * @throws {SourceError} where there is no such model or no config.json
+ * @throws {CheckpointError} for everything that is wrong with the files
+ */
+export async function openModel(request: ModelRequest, deps: OpenDeps): Promise<OpenedModel> {
+  if (existsSync(request.model)) return openLocalModel(request);
+  return openHubModel(request, deps, openLocalModel);
+}
+
+/** Opens a model whose files are on this machine. */
+export async function openLocalModel(request: ModelRequest): Promise<OpenedModel> {
+  const { folder, name } = await locateConfig(request.model);
+  const config = await (await openConfigFolder(folder)).readObject(name);
+  if (!config) {
+    throw new SourceError("E_CONFIG_MISSING", `${folder}: expected config.json, found none`, {
+      hint: "name the folder of a Hugging Face checkpoint",
+    });
+  }
+  const source = request.source === undefined ? folder : resolve(request.source);
+  const checkpoint = await openCheckpoint(source, { sourceFormat: request.sourceFormat ?? "auto" });
+  return { folder, config, checkpoint, origin: { id: folder, commit: null, files: new Map() } };
+}
+
+async function locateConfig(model: string): Promise<{ folder: string; name: string }> {
+  const path = resolve(model);
+  const found = await stat(path);
+  return found.isDirectory()
+    ? { folder: path, name: "config.json" }
+    : { folder: dirname(path), name: basename(path) };
+}

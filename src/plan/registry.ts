@@ -1,0 +1,44 @@
+import { readdirSync } from "node:fs";
+import { PlanError } from "../core/errors.ts";
+import type { Architecture } from "./architecture.ts";
+import { nearest } from "./nearest.ts";
+
+const FOLDER = new URL("./architectures/", import.meta.url);
+/** The sources when they run as they are, the compiled files otherwise. */
+const ENDING = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+
+let keys: readonly string[] | undefined;
+
+/** The keys of all architectures, sorted: one file in architectures/ each, called after its key. */
+export function architectureKeys(): readonly string[] {
+  keys ??= readdirSync(FOLDER)
+    .filter((file) => file.endsWith(ENDING) && !file.endsWith(`.d${ENDING}`))
+    .map((file) => file.slice(0, -ENDING.length))
+    .sort();
+  return keys;
+}
+
+/**
+ * Loads one architecture.
+ * @throws {PlanError} `E_UNKNOWN_ARCHITECTURE` with all keys and the nearest one
+ */
+export async function architectureOf(key: string): Promise<Architecture> {
+  if (!architectureKeys().includes(key)) throw unknownArchitecture(key);
+  const file = new URL(`${encodeURIComponent(key)}${ENDING}`, FOLDER);
+  const module = (await import(file.href)) as { readonly architecture: Architecture };
+  return module.architecture;
+}
+
+/** Loads every architecture, in the order of the keys. */
+export function listArchitectures(): Promise<readonly Architecture[]> {
+  return Promise.all(architectureKeys().map(architectureOf));
+}
+
+/** The error for a key that no file has; `guess` is what it probably means. */
+export function unknownArchitecture(key: string, guess?: string): PlanError {
+  const meant = guess ?? nearest(key, architectureKeys());
+  const suggestion = meant === undefined ? "" : `did you mean "${meant}"? `;
+  return new PlanError("E_UNKNOWN_ARCHITECTURE", `unknown model type "${key}"`, {
+    hint: `${suggestion}name one with --model-type: ${architectureKeys().join(", ")}`,
+  });
+}

@@ -1,0 +1,26 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { modelsPage, supportMatrix } from "../../src/plan/support-matrix.ts";
+import { registry } from "./reference-tables.ts";
+
+/** Registered upstream, but no conversion of that kind can succeed there (architectures.md §1, notes a to c). */
+const UNUSABLE = new Set(["mixtral awq", "nemotron awq", "llava awq", "mistral awq"]);
+
+describe("the support matrix", () => {
+  it("has upstream's source formats, but for those that cannot work", async () => {
+    for (const row of await supportMatrix()) {
+      const wanted =
+        registry[row.key]?.sources.filter((format) => !UNUSABLE.has(`${row.key} ${format}`)) ?? [];
+      expect([...row.sourceFormats].sort(), row.key).toEqual([...wanted].sort());
+    }
+  });
+
+  it("has a row for every registered key", async () => {
+    expect((await supportMatrix()).map(({ key }) => key)).toEqual(Object.keys(registry).sort());
+  });
+
+  it("is what docs/models.md says", async () => {
+    const page = readFileSync(new URL("../../docs/models.md", import.meta.url), "utf8");
+    expect(modelsPage(await supportMatrix())).toBe(page);
+  });
+});
