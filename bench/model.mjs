@@ -1,6 +1,6 @@
 // A checkpoint of real shapes for timing: bell-shaped bfloat16 values, one block of them repeated, so that
 // gigabytes are made in seconds. What is converted does not change how long it takes.
-import { existsSync, mkdirSync, openSync, writeFileSync, writeSync, closeSync, renameSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { llamaCheckpoint } from "../dist/demo/demo-model.js";
 
@@ -66,7 +66,8 @@ function writeFile(path, header, size) {
   const handle = openSync(`${path}.partial`, "w");
   writeSync(handle, Buffer.concat([length, text]));
   const block = weights();
-  for (let left = size; left > 0; left -= block.length) writeSync(handle, block, 0, Math.min(left, block.length));
+  for (let left = size; left > 0; left -= block.length)
+    writeSync(handle, block, 0, Math.min(left, block.length));
   closeSync(handle);
   renameSync(`${path}.partial`, path);
 }
