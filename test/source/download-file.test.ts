@@ -97,7 +97,12 @@ async function leavePart(
 ) {
   const part = path.join(folder, `${task.part.stem}.0badcafe.incomplete`);
   const owner = { ...thisProcess(), pid: 2 ** 22 + 1 };
-  const head = formatHead({ identity: { ...task.part.identity, ...more }, owner, etag: undefined });
+  const head = formatHead({
+    identity: { ...task.part.identity, ...more },
+    owner,
+    part: path.basename(part),
+    etag: undefined,
+  });
   await writeFile(part, data);
   await writeFile(`${part}.journal`, head + formatRanges(ranges));
 }
