@@ -1,12 +1,16 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
 import { Command } from "commander";
+import { registerCache } from "./cache.ts";
 import { registerConvert } from "./convert.ts";
 import { registerDemo } from "./demo.ts";
 import { registerDoctor } from "./doctor.ts";
+import { registerDownload } from "./download.ts";
+import { exitCodeOf } from "./exit-codes.ts";
 import { registerGenConfig } from "./gen-config.ts";
 import { registerModels } from "./models.ts";
 import { registerPlan } from "./plan.ts";
+import { createPrinter } from "./printer.ts";
 import { registerVerify } from "./verify.ts";
 import { registerWeb } from "./web.ts";
 
@@ -25,6 +29,8 @@ const COMMANDS = [
   registerConvert,
   registerPlan,
   registerVerify,
+  registerDownload,
+  registerCache,
   registerGenConfig,
   registerWeb,
   registerModels,
@@ -39,4 +45,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
-await program.parseAsync();
+await program.parseAsync().catch((error: unknown) => {
+  createPrinter({}).failure(error);
+  process.exitCode = exitCodeOf(error);
+});
