@@ -26,7 +26,7 @@ export function registerDemo(program: Command): void {
         const result = await runDemo(flags, { onEvent: printer.onEvent.bind(printer), signal });
         const sound = result.verified.faults.length === 0;
         printer.result(result, () => [
-          ...summary(result.conversion),
+          ...summary(result.conversion).filter((line) => flags.output || !line.startsWith("Saved to")),
           sound ? "Verified: every shard matches its hash" : "Verification found faults",
         ]);
         return sound;

@@ -1,6 +1,21 @@
 import { existsSync } from "node:fs";
-import { access, constants, mkdir, open, readdir, rename, rm, stat, statfs, unlink } from "node:fs/promises";
+import {
+  access,
+  constants,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
+import { hostname } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { lock } from "proper-lockfile";
 import { OutputError } from "../core/errors.ts";
 import { JOURNAL_NAME } from "./journal.ts";
@@ -9,6 +24,7 @@ const STAGING_SUFFIX = ".mlc-convert-partial";
 const REPLACED_SUFFIX = ".mlc-convert-replaced";
 /** A lock whose owner has not renewed it for this long is taken over. */
 const LOCK_STALE_MS = 10_000;
+const LOCK_POLL_MS = 500;
 
 export interface StagingOptions {
   /** Replace a target that holds something, as a whole. */
@@ -104,16 +120,40 @@ async function makeFolder(folder: string): Promise<void> {
 }
 
 async function lockFolder(folder: string, target: string): Promise<() => Promise<void>> {
+  const ownerFile = `${folder}.owner`;
+  const until = Date.now() + LOCK_STALE_MS + LOCK_POLL_MS;
+  for (;;) {
+    try {
+      const unlock = await lock(folder, { stale: LOCK_STALE_MS, realpath: false });
+      await writeFile(ownerFile, JSON.stringify({ host: hostname(), pid: process.pid }));
+      return async () => {
+        await rm(ownerFile, { force: true });
+        await unlock().catch(() => undefined);
+      };
+    } catch (cause) {
+      // The lock of a process that was killed only has to grow stale.
+      if (Date.now() > until || !(await isOwnerDead(ownerFile))) throw busy(target, cause);
+      await sleep(LOCK_POLL_MS);
+    }
+  }
+}
+
+function busy(target: string, cause: unknown): OutputError {
+  return new OutputError("E_OUTPUT_BUSY", `${target} is being written by another process`, {
+    cause,
+    hint: "wait for it to finish, or choose another output folder",
+  });
+}
+
+/** True only where the lock's owner certainly runs no more: another machine's processes cannot be seen. */
+async function isOwnerDead(ownerFile: string): Promise<boolean> {
   try {
-    const unlock = await lock(folder, { stale: LOCK_STALE_MS, realpath: false });
-    return async () => {
-      await unlock().catch(() => undefined);
-    };
-  } catch (cause) {
-    throw new OutputError("E_OUTPUT_BUSY", `${target} is being written by another process`, {
-      cause,
-      hint: "wait for it to finish, or choose another output folder",
-    });
+    const owner = JSON.parse(await readFile(ownerFile, "utf8")) as { host?: unknown; pid?: unknown };
+    if (owner.host !== hostname() || typeof owner.pid !== "number" || owner.pid === process.pid) return false;
+    process.kill(owner.pid, 0);
+    return false;
+  } catch (error) {
+    return (error as { code?: unknown }).code === "ESRCH";
   }
 }
 
