@@ -99,7 +99,9 @@ void Meter::groups(const GroupQuantizeArgs& args, bool lent) {
 }
 
 void Meter::count_scales(DType dtype, const uint8_t* scales, size_t stride, size_t count) {
-  const uint32_t infinity = dtype == DType::kF32 ? 0x7F800000 : dtype == DType::kF16 ? 0x7C00 : 0x7F80;
+  const uint32_t infinity = dtype == DType::kF32   ? 0x7F800000
+                            : dtype == DType::kF16 ? 0x7C00
+                                                   : 0x7F80;
   const uint32_t magnitude = dtype == DType::kF32 ? 0x7FFFFFFF : 0x7FFF;
   Statistics& total = statistics_[piece_];
   for (size_t i = 0; i < count; ++i) {
