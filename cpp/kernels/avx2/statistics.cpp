@@ -23,6 +23,11 @@ struct Sums {
   __m256 max_error = _mm256_setzero_ps();
 };
 
+// Handed on by value: sums whose address is known elsewhere would go through memory in every step.
+struct Halves {
+  Sums half[2];
+};
+
 __m256 absolute(__m256 value) {
   return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
 }
@@ -62,21 +67,21 @@ void add_finite(__m256 value, __m256 made, Sums* sums) {
   sums->max_error = _mm256_max_ps(sums->max_error, error);
 }
 
-bool all_finite(const Sums* sums) {
+bool all_finite(Halves sums) {
   int finite = 0xFF;
   for (size_t half = 0; half < 2; ++half) {
-    const __m256 both = _mm256_add_ps(sums[half].squared_error, sums[half].squared_value);
+    const __m256 both = _mm256_add_ps(sums.half[half].squared_error, sums.half[half].squared_value);
     finite &= _mm256_movemask_ps(_mm256_cmp_ps(both, _mm256_set1_ps(kMaxFinite), _CMP_LE_OQ));
   }
   return finite == 0xFF;
 }
 
-void add_lanes(const Sums* sums, Statistics* out) {
+void add_lanes(Halves sums, Statistics* out) {
   alignas(32) float lanes[3][8];
   for (size_t half = 0; half < 2; ++half) {
-    _mm256_store_ps(lanes[0], sums[half].squared_error);
-    _mm256_store_ps(lanes[1], sums[half].squared_value);
-    _mm256_store_ps(lanes[2], sums[half].max_error);
+    _mm256_store_ps(lanes[0], sums.half[half].squared_error);
+    _mm256_store_ps(lanes[1], sums.half[half].squared_value);
+    _mm256_store_ps(lanes[2], sums.half[half].max_error);
     for (size_t i = 0; i < 8; ++i) {
       out->squared_error += static_cast<double>(lanes[0][i]);
       out->squared_value += static_cast<double>(lanes[1][i]);
@@ -87,11 +92,11 @@ void add_lanes(const Sums* sums, Statistics* out) {
 }
 
 template <DType From, bool kCompares>
-void add16(const uint8_t* src, const uint8_t* made, __m256 limit, Sums* sums, Statistics* out) {
+void add16(const uint8_t* src, const uint8_t* made, __m256 limit, Halves* sums, Statistics* out) {
   for (size_t half = 0; half < 2; ++half) {
     const __m256 value = load8<From>(src + half * 8 * width_of(From));
     const __m256 made8 = kCompares ? _mm256_castsi256_ps(load256(made + half * 32)) : value;
-    add<kCompares>(value, made8, limit, &sums[half], out);
+    add<kCompares>(value, made8, limit, &sums->half[half], out);
   }
 }
 
@@ -100,17 +105,17 @@ template <DType From, bool kCompares>
 void compare_block(__m256 limit, const uint8_t* src, const uint8_t* made, size_t count,
                    Statistics* out) {
   constexpr size_t kWidth = width_of(From);
-  Sums sums[2];
+  Halves sums;
   size_t i = 0;
   for (; i + 16 <= count; i += 16) {
-    add16<From, kCompares>(src + i * kWidth, kCompares ? made + i * 4 : nullptr, limit, sums, out);
+    add16<From, kCompares>(src + i * kWidth, kCompares ? made + i * 4 : nullptr, limit, &sums, out);
   }
   if (i < count) {  // zeros, which change no sum, behind the last elements
     uint8_t last[64] = {};
     uint8_t last_made[64] = {};
     std::memcpy(last, src + i * kWidth, (count - i) * kWidth);
     if (kCompares) std::memcpy(last_made, made + i * 4, (count - i) * 4);
-    add16<From, kCompares>(last, last_made, limit, sums, out);
+    add16<From, kCompares>(last, last_made, limit, &sums, out);
   }
   add_lanes(sums, out);
 }
@@ -188,7 +193,8 @@ void decode_block(const Row& row, size_t count, float* made) {
 // One block of whole groups of 4 bits without a detour through memory; false if something is not
 // finite.
 template <class S>
-bool compare_finite4(const Row& row, size_t count, Sums* sums) {
+bool compare_finite4(const Row& row, size_t count, Halves* result) {
+  Halves sums;
   for (size_t col = 0; col < count; col += 32) {
     const size_t group = col / 32;
     const __m256 scale = scale_at<S>(row.scales + group * row.scale_stride);
@@ -196,9 +202,10 @@ bool compare_finite4(const Row& row, size_t count, Sums* sums) {
     const uint8_t* src = row.src + col * S::kSource;
     for (size_t i = 0; i < 4; ++i) {
       const __m256 made = decode8<S>(read_bits(words + i * row.word_stride, 4), 0, scale);
-      add_finite(load8<S::kFrom>(src + i * 8 * S::kSource), made, &sums[i % 2]);
+      add_finite(load8<S::kFrom>(src + i * 8 * S::kSource), made, &sums.half[i % 2]);
     }
   }
+  *result = sums;
   return all_finite(sums);
 }
 
@@ -212,8 +219,8 @@ void compare_row(const Row& row, size_t cols, Statistics* out) {
     const size_t group = first / S::kGroup;
     const Row part = {row.src + first * S::kSource, row.words + group * 4 * row.word_stride,
                       row.word_stride, row.scales + group * row.scale_stride, row.scale_stride};
-    Sums sums[2];
-    if (S::kBits == 4 && count % 32 == 0 && compare_finite4<S>(part, count, sums)) {
+    Halves sums;
+    if (S::kBits == 4 && count % 32 == 0 && compare_finite4<S>(part, count, &sums)) {
       add_lanes(sums, out);
       continue;
     }

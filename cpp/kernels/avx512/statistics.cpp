@@ -17,6 +17,7 @@ float overflow_limit(DType model) {
   return limit;
 }
 
+// Handed on by value: sums whose address is known elsewhere would go through memory in every step.
 struct Sums {
   __m512 squared_error = _mm512_setzero_ps();
   __m512 squared_value = _mm512_setzero_ps();
@@ -56,12 +57,12 @@ void add_finite(__m512 value, __m512 made, Sums* sums) {
   sums->max_error = _mm512_range_ps(sums->max_error, error, kLargerMagnitude);
 }
 
-bool all_finite(const Sums& sums) {
+bool all_finite(Sums sums) {
   const __m512 both = _mm512_add_ps(sums.squared_error, sums.squared_value);
   return _mm512_cmp_ps_mask(both, _mm512_set1_ps(kMaxFinite), _CMP_LE_OQ) == kAllLanes;
 }
 
-void add_lanes(const Sums& sums, Statistics* out) {
+void add_lanes(Sums sums, Statistics* out) {
   alignas(64) float lanes[3][16];
   _mm512_store_ps(lanes[0], sums.squared_error);
   _mm512_store_ps(lanes[1], sums.squared_value);
@@ -180,24 +181,26 @@ void decode_block(const Row& row, size_t count, float* made) {
 
 // One block of 4-bit groups without a detour through memory; false if something is not finite.
 template <class S>
-bool compare_finite4(const Row& row, size_t count, Sums* sums) {
+bool compare_finite4(const Row& row, size_t count, Sums* result) {
+  Sums sums;
   for (size_t col = 0; col < count; col += 32) {
     const size_t group = col / 32;
     const __m512 table = meanings<S>(scale_at<S>(row.scales + group * row.scale_stride));
     const __m512i words = load_words(row.words + group * 4 * row.word_stride, row.word_stride);
     const uint8_t* src = row.src + col * S::kSource;
     if (count - col >= 32) {
-      add_finite(load16<S::kFrom>(src), decode4(words, 0, table), sums);
-      add_finite(load16<S::kFrom>(src + 16 * S::kSource), decode4(words, 1, table), sums);
+      add_finite(load16<S::kFrom>(src), decode4(words, 0, table), &sums);
+      add_finite(load16<S::kFrom>(src + 16 * S::kSource), decode4(words, 1, table), &sums);
       continue;
     }
     for (size_t half = 0; half < 2 && col + half * 16 < count; ++half) {
       const __mmask16 lanes = first_lanes(count - col - half * 16);
       const __m512 made = _mm512_maskz_mov_ps(lanes, decode4(words, half, table));
-      add_finite(load16<S::kFrom>(src + half * 16 * S::kSource, lanes), made, sums);
+      add_finite(load16<S::kFrom>(src + half * 16 * S::kSource, lanes), made, &sums);
     }
   }
-  return all_finite(*sums);
+  *result = sums;
+  return all_finite(sums);
 }
 
 template <class S>
