@@ -1,5 +1,5 @@
 // What --stats costs: the same conversion with and without it, in turns, wall clock and processor time.
-//   npm run build && node bench/statistics.mjs [--model 250m] [--runs 5] [--threads 1] [-q q4f16_1]
+//   npm run build && node bench/statistics.mjs [--model 250m] [--runs 5] [--threads N] [--no-sync] [-q q4f16_1]
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -11,7 +11,8 @@ const { values } = parseArgs({
   options: {
     model: { type: "string", default: "250m" },
     runs: { type: "string", default: "5" },
-    threads: { type: "string", default: "1" },
+    threads: { type: "string", default: String(os.cpus().length) },
+    "no-sync": { type: "boolean", default: false },
     quantization: { type: "string", short: "q", multiple: true, default: ["q4f16_1"] },
   },
 });
@@ -23,7 +24,8 @@ async function timeOf(request) {
   const output = path.join(folder, "out");
   const started = process.hrtime.bigint();
   const before = process.cpuUsage();
-  await convert({ ...request, output, sync: false, weightsOnly: true, threads: Number(values.threads) });
+  const sync = !values["no-sync"];
+  await convert({ ...request, output, sync, weightsOnly: true, threads: Number(values.threads) });
   const { user, system } = process.cpuUsage(before);
   const wall = Number(process.hrtime.bigint() - started) / 1e9;
   await rm(output, { recursive: true });

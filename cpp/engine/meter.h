@@ -46,7 +46,6 @@ class Meter {
  private:
   void add(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count,
            bool lent);
-  void count_scales(DType dtype, const uint8_t* scales, size_t stride, size_t count);
   float* decoded(size_t count);
 
   const KernelTable& kernels_;
