@@ -22,11 +22,15 @@ const [megabytes, count, runs] = [Number(values.mb), Number(values.files), Numbe
 const base = await mkdtemp(path.join(os.tmpdir(), "mlc-convert-bench-"));
 const hub = await startHub();
 try {
-  const sides = { "mlc-convert": oursOnce, "aria2c -x16": aria2Once };
-  const seconds = { "mlc-convert": [], "aria2c -x16": [] };
+  const sides = {
+    "mlc-convert": oursOnce,
+    "aria2c -x16": (target) => aria2Once(target, 16),
+    "aria2c -x4": (target) => aria2Once(target, 4),
+  };
+  const seconds = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
   for (let i = 0; i < runs; i++) {
     for (const [name, once] of Object.entries(sides)) {
-      const target = path.join(base, `run-${i}-${name.slice(0, 4)}`);
+      const target = path.join(base, `run-${i}-${name.replaceAll(" ", "")}`);
       const begun = performance.now();
       await once(target);
       seconds[name].push((performance.now() - begun) / 1000);
@@ -41,8 +45,10 @@ try {
       `${name.padEnd(12)} best ${(total / best).toFixed(0)} MB/s of ${total.toFixed(0)} MB  (seconds: ${all})`,
     );
   }
-  const ratio = Math.min(...seconds["aria2c -x16"]) / Math.min(...seconds["mlc-convert"]);
-  console.log(`ratio ${ratio.toFixed(2)}`);
+  for (const name of ["aria2c -x16", "aria2c -x4"]) {
+    const ratio = Math.min(...seconds[name]) / Math.min(...seconds["mlc-convert"]);
+    console.log(`mlc-convert / ${name}: ${ratio.toFixed(2)}`);
+  }
 } finally {
   hub.child.kill();
   await rm(base, { recursive: true, force: true });
@@ -86,13 +92,21 @@ async function oursOnce(home) {
 }
 
 /** The same files and hashes, the same number of files at a time; aria2 checks the hash when a file is done. */
-async function aria2Once(folder) {
+async function aria2Once(folder, connections) {
   await mkdir(folder, { recursive: true });
   const list = hub.files.map(({ path: name, sha256 }) => {
     const check = sha256 === undefined ? "" : `\n  checksum=sha-256=${sha256}`;
     return `${hub.endpoint}/org/model/resolve/main/${name}\n  out=${name}${check}`;
   });
   await writeFile(path.join(folder, "list"), list.join("\n"));
-  const options = ["-x16", "-s16", "-j4", "-k1M", "-q", "--file-allocation=none", "--allow-overwrite=true"];
+  const options = [
+    `-x${connections}`,
+    `-s${connections}`,
+    "-j4",
+    "-k1M",
+    "-q",
+    "--file-allocation=none",
+    "--allow-overwrite=true",
+  ];
   await run("aria2c", [...options, "-d", folder, "-i", path.join(folder, "list")]);
 }

@@ -17,6 +17,17 @@ const SMOL_135M = {
   vocabSize: 49152,
 };
 
+/** 250 million parameters, 500 MB. */
+const LLAMA_250M = {
+  hiddenSize: 1024,
+  intermediateSize: 4096,
+  layers: 12,
+  heads: 16,
+  keyValueHeads: 4,
+  headDim: 64,
+  vocabSize: 32000,
+};
+
 const LLAMA_1B = {
   hiddenSize: 2048,
   intermediateSize: 8192,
@@ -27,7 +38,7 @@ const LLAMA_1B = {
   vocabSize: 128256,
 };
 
-export const MODELS = { "135m": SMOL_135M, "1b": LLAMA_1B };
+export const MODELS = { "135m": SMOL_135M, "250m": LLAMA_250M, "1b": LLAMA_1B };
 
 /** A block of bfloat16 values around 2^-5, as bytes. */
 function weights() {

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { type ChatOptions, makeChatFiles } from "./chat-files.ts";
+import type { ChatOptions } from "./chat-files.ts";
 import type { ShardResult } from "./core/layout.ts";
 import { keyDigest } from "./execute/journal.ts";
 import type { ExtraFile, OutputRequest } from "./execute/write-output.ts";
@@ -61,6 +61,8 @@ async function chatFiles(
   options: OutputOptions,
 ): Promise<ChatFiles> {
   if (options.weightsOnly || model.folder === undefined) return { files: [], notices: [] };
+  // Loaded only when wanted: templates and tokenizers take longer to load than a small model to convert.
+  const { makeChatFiles } = await import("./chat-files.ts");
   const { config, folder, origin } = model;
   const quantization = plan.scheme.name;
   return makeChatFiles(

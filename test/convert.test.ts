@@ -49,7 +49,7 @@ describe("several schemes at once", () => {
   it("give what each gives alone", async () => {
     const model = await modelOf("packing-llama");
     const folder = await tempFolder();
-    const request = { model, sync: false, threads: 2 };
+    const request = { model, sync: false, threads: 2, weightsOnly: true };
     const output = join(folder, "{quantization}", "all");
     const reports = await convertMany({ ...request, quantizations, output });
     expect(reports.map(({ quantization }) => quantization)).toEqual(quantizations);
@@ -151,7 +151,7 @@ describe("one worker's part", () => {
   it.each(cases)("%s in %s: the parts of all ranks together equal the whole", async (id, quantization) => {
     const model = await modelOf(id);
     const folder = await tempFolder();
-    const request = { model, quantization, preshard: 2, sync: false, threads: 2 };
+    const request = { model, quantization, preshard: 2, sync: false, threads: 2, weightsOnly: true };
     await convert({ ...request, output: join(folder, "whole") });
     const whole = await tensorsIn(join(folder, "whole"));
     const together = new Map<string, string>();
@@ -172,7 +172,7 @@ describe("one worker's part", () => {
     "%s: bytes that the worker does not need are not read",
     async (quantization) => {
       const model = await modelOf("tp-llama");
-      const request = { model, quantization, preshard: 2, rank: 1, sync: false };
+      const request = { model, quantization, preshard: 2, rank: 1, sync: false, weightsOnly: true };
       const folder = await tempFolder();
       const copy = await tempFolder();
       for (const name of await readdir(model)) {

@@ -36,6 +36,7 @@ async function run({ golden, quantization, backend, map }: Attempt): Promise<str
     threads: 2,
     sync: false,
     legacyIndex: false,
+    weightsOnly: true,
     ...(preshard === undefined ? {} : { preshard: Number(preshard) }),
   });
   return output;

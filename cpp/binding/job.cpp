@@ -27,7 +27,8 @@ Status argument_error(const std::string& what) { return Status::error("E_ARGUMEN
 Status read_integer(const Napi::Object& object, const char* key, uint64_t* value) {
   const Napi::Value field = object.Get(key);
   const double number = field.IsNumber() ? field.As<Napi::Number>().DoubleValue() : -1;
-  if (!(number >= 0 && number <= kMaxExact) || number != static_cast<double>(static_cast<uint64_t>(number))) {
+  if (!(number >= 0 && number <= kMaxExact) ||
+      number != static_cast<double>(static_cast<uint64_t>(number))) {
     return argument_error(std::string(key) + " must be a non-negative integer");
   }
   *value = static_cast<uint64_t>(number);
@@ -66,7 +67,8 @@ Status find_backend(const std::string& name, const KernelTable** table) {
     if (name != backends[i].name) continue;
     *table = backends[i].table;
     if (*table != nullptr) return Status::ok();
-    return Status::error("E_BACKEND", "backend " + name + " cannot run here: " + backends[i].reason);
+    return Status::error("E_BACKEND",
+                         "backend " + name + " cannot run here: " + backends[i].reason);
   }
   return Status::error("E_BACKEND", "there is no backend " + name);
 }
@@ -89,7 +91,8 @@ Status read_options(const Napi::Object& object, RunOptions* options, bool* map) 
   return status;
 }
 
-Status open_sources(const Napi::Value& list, bool map, Sources* sources, std::vector<uint64_t>* sizes) {
+Status open_sources(const Napi::Value& list, bool map, Sources* sources,
+                    std::vector<uint64_t>* sizes) {
   if (!list.IsArray()) return argument_error("sources must be an array");
   const Napi::Array array = list.As<Napi::Array>();
   for (uint32_t i = 0; i < array.Length(); ++i) {
@@ -135,9 +138,10 @@ Napi::Float64Array numbers(Napi::Env env, const std::vector<Statistics>& statist
 }  // namespace
 
 Napi::Function Job::define(Napi::Env env) {
-  return DefineClass(env, "Job",
-                     {InstanceMethod<&Job::add_shard>("addShard"), InstanceMethod<&Job::start>("start"),
-                      InstanceMethod<&Job::cancel>("cancel"), InstanceMethod<&Job::progress>("progress")});
+  return DefineClass(
+      env, "Job",
+      {InstanceMethod<&Job::add_shard>("addShard"), InstanceMethod<&Job::start>("start"),
+       InstanceMethod<&Job::cancel>("cancel"), InstanceMethod<&Job::progress>("progress")});
 }
 
 Job::Job(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Job>(info) {
@@ -170,15 +174,17 @@ Napi::Value Job::add_shard(const Napi::CallbackInfo& info) {
   const Napi::Object object = info[0].As<Napi::Object>();
   Shard shard;
   uint64_t id = 0;
-  const Status status = in_turn([&] { return read_integer(object, "id", &id); },
-                                [&] { return read_text(object, "path", &shard.path); },
-                                [&] { return read_integer(object, "fileOffset", &shard.file_offset); },
-                                [&] { return read_flag(object, "truncate", &shard.truncate); },
-                                [&] { return read_flag(object, "measured", &shard.measured); },
-                                [&] { return read_integer(object, "nbytes", &shard.nbytes); });
+  const Status status =
+      in_turn([&] { return read_integer(object, "id", &id); },
+              [&] { return read_text(object, "path", &shard.path); },
+              [&] { return read_integer(object, "fileOffset", &shard.file_offset); },
+              [&] { return read_flag(object, "truncate", &shard.truncate); },
+              [&] { return read_flag(object, "measured", &shard.measured); },
+              [&] { return read_integer(object, "nbytes", &shard.nbytes); });
   if (!status.is_ok()) return fail(env, status);
   const Napi::Value program = object.Get("program");
-  if (!program.IsTypedArray() || program.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
+  if (!program.IsTypedArray() ||
+      program.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
     return fail(env, argument_error("program must be a Float64Array"));
   }
   const Napi::Float64Array words = program.As<Napi::Float64Array>();
@@ -195,7 +201,8 @@ Napi::Value Job::start(const Napi::CallbackInfo& info) {
     return fail(env, argument_error("start needs a callback, and runs once"));
   }
   deferred_.reset(new Napi::Promise::Deferred(env));
-  events_ = Napi::ThreadSafeFunction::New(env, info[0].As<Napi::Function>(), "mlc-convert job", 0, 1);
+  events_ =
+      Napi::ThreadSafeFunction::New(env, info[0].As<Napi::Function>(), "mlc-convert job", 0, 1);
   Ref();  // the engine's threads call back into this object until on_finish
   run_->start();
   return deferred_->Promise();
@@ -223,7 +230,8 @@ void Job::on_shard(uint32_t id, const std::array<uint8_t, 16>& md5,
                    const std::vector<Statistics>& statistics) {
   events_.BlockingCall([id, md5, statistics](Napi::Env env, Napi::Function callback) {
     if (env == nullptr) return;
-    callback.Call({Napi::Number::New(env, id), Napi::String::New(env, hex(md5)), numbers(env, statistics)});
+    callback.Call(
+        {Napi::Number::New(env, id), Napi::String::New(env, hex(md5)), numbers(env, statistics)});
   });
 }
 

@@ -13,7 +13,8 @@ namespace mlc {
 
 // new Job({ sources: [{ path, size }], backend, threads, lanes, tileBytes, sync, map })
 //   .addShard({ id, path, fileOffset, truncate, nbytes, measured, program: Float64Array })
-//   .start(onShard(id, md5, statistics)) -> Promise<void>      rejects with an Error that has a `code`
+//   .start(onShard(id, md5, statistics)) -> Promise<void>      rejects with an Error that has a
+//   `code`
 //       statistics: Float64Array, eight numbers a piece in the order of kernels.h `Statistics`
 //   .cancel()
 //   .progress() -> { bytes, compute, hash, write, sync }      nanoseconds, summed over threads

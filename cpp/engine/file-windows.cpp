@@ -28,8 +28,8 @@ std::wstring wide_path(const std::string& path) {
 }
 
 Status system_error(const char* code, const char* what, const std::string& path) {
-  return Status::error(code, std::string(what) + " " + path + ": Windows error " +
-                                 std::to_string(GetLastError()));
+  return Status::error(
+      code, std::string(what) + " " + path + ": Windows error " + std::to_string(GetLastError()));
 }
 
 const char* write_code() {
@@ -98,9 +98,9 @@ void SourceFile::release(uint64_t, uint64_t) const {}
 
 Status OutputFile::open(const std::string& path, bool truncate) {
   path_ = path;
-  HANDLE file = CreateFileW(wide_path(path).c_str(), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE,
-                            nullptr, truncate ? CREATE_ALWAYS : OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL,
-                            nullptr);
+  HANDLE file =
+      CreateFileW(wide_path(path).c_str(), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE,
+                  nullptr, truncate ? CREATE_ALWAYS : OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, nullptr);
   if (file == INVALID_HANDLE_VALUE) return system_error(write_code(), "cannot create", path);
   handle_ = reinterpret_cast<intptr_t>(file);
   return Status::ok();

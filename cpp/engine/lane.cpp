@@ -44,7 +44,8 @@ std::array<uint8_t, 16> Md5Stream::finish(const Md5Kernels& md5) {
   std::memcpy(padding, tail_, tail_size_);
   padding[tail_size_] = 0x80;
   const uint64_t bits = total_ * 8;
-  for (size_t i = 0; i < 8; ++i) padding[blocks * 64 - 8 + i] = static_cast<uint8_t>(bits >> (8 * i));
+  for (size_t i = 0; i < 8; ++i)
+    padding[blocks * 64 - 8 + i] = static_cast<uint8_t>(bits >> (8 * i));
   Md5State* state = &state_;
   const uint8_t* data = padding;
   md5.update(&state, &data, blocks, 1);
@@ -109,7 +110,8 @@ void Lane::release_sources() {
         span += (block.extent[axis] - 1) * static_cast<uint64_t>(block.stride[axis]);
       }
       span += (piece.gather.outer - 1) * static_cast<uint64_t>(block.outer_stride);
-      sources_[block.source]->release(block.byte_offset, block.type.bytes(static_cast<size_t>(span)));
+      sources_[block.source]->release(block.byte_offset,
+                                      block.type.bytes(static_cast<size_t>(span)));
     }
   }
 }

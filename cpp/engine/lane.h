@@ -27,7 +27,8 @@ class PhaseTimer {
   explicit PhaseTimer(uint64_t* total) : total_(total), start_(std::chrono::steady_clock::now()) {}
   ~PhaseTimer() {
     const auto spent = std::chrono::steady_clock::now() - start_;
-    *total_ += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
+    *total_ +=
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
   }
   PhaseTimer(const PhaseTimer&) = delete;
   PhaseTimer& operator=(const PhaseTimer&) = delete;

@@ -80,35 +80,13 @@ void Meter::stored_bf16(const uint8_t* src_f32, const uint8_t* made_bf16, size_t
 
 void Meter::groups(const GroupQuantizeArgs& args, bool lent) {
   if (!wants()) return;
-  const size_t groups = (args.cols + args.group - 1) / args.group;
-  for (size_t row = 0; row < args.rows; ++row) {
-    const uint8_t* scales = args.scales + row * args.scale_row_stride;
-    const GroupDecodeArgs decode = {args.words + row * args.word_row_stride,
-                                    args.word_stride,
-                                    scales,
-                                    args.scale_stride,
-                                    args.cols,
-                                    args.model,
-                                    args.bits,
-                                    args.group};
-    uint8_t* values = bytes_of(decoded(args.cols));
-    kernels_.statistics.decode_groups(&decode, values);
-    add(args.from, args.model, args.src + row * args.src_row_stride, values, args.cols, lent);
-    count_scales(args.model, scales, args.scale_stride, groups);
-  }
-}
-
-void Meter::count_scales(DType dtype, const uint8_t* scales, size_t stride, size_t count) {
-  const uint32_t infinity = dtype == DType::kF32 ? 0x7F800000 : dtype == DType::kF16 ? 0x7C00 : 0x7F80;
-  const uint32_t magnitude = dtype == DType::kF32 ? 0x7FFFFFFF : 0x7FFF;
   Statistics& total = statistics_[piece_];
-  for (size_t i = 0; i < count; ++i) {
-    uint32_t bits = 0;
-    std::memcpy(&bits, scales + i * stride, float_bytes(dtype));
-    bits &= magnitude;
-    total.zero_groups += bits == 0;
-    total.infinite_scales += bits >= infinity;
-  }
+  const uint64_t non_finite = total.non_finite;
+  const uint64_t overflowed = total.overflowed;
+  kernels_.statistics.compare_groups(&args, &total);
+  if (lent) return;
+  total.non_finite = non_finite;
+  total.overflowed = overflowed;
 }
 
 void Meter::fp8(Fp8 format, float scale, const Made& made) {
@@ -134,6 +112,7 @@ void Meter::fp8(Fp8 format, float scale, const Made& made) {
 
 void Meter::ft(size_t cols, const uint8_t* scales_f16, const Made& made) {
   if (!wants()) return;
+  Statistics& total = statistics_[piece_];
   for (size_t first = 0; first < made.count; first += cols) {
     const uint8_t* scale_bits = scales_f16 + first / cols * 2;
     float scale;
@@ -143,7 +122,8 @@ void Meter::ft(size_t cols, const uint8_t* scales_f16, const Made& made) {
       values[i] = static_cast<float>(static_cast<int>(made.stored[first + i]) - 8) * scale;
     }
     add(DType::kF16, DType::kF16, made.source + first * 2, bytes_of(values), cols, made.lent);
-    count_scales(DType::kF16, scale_bits, 2, 1);
+    total.zero_groups += scale == 0;
+    total.infinite_scales += !(scale <= 65504.0f);
   }
 }
 

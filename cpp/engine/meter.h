@@ -44,8 +44,8 @@ class Meter {
   void ft(size_t cols, const uint8_t* scales_f16, const Made& made);
 
  private:
-  void add(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count, bool lent);
-  void count_scales(DType dtype, const uint8_t* scales, size_t stride, size_t count);
+  void add(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count,
+           bool lent);
   float* decoded(size_t count);
 
   const KernelTable& kernels_;

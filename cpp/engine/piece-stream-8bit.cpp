@@ -13,8 +13,8 @@ namespace {
 constexpr size_t kBatch = 65536;
 // Output of the row-major layout that is made at once: each strip looks at every row again.
 constexpr size_t kRowMajorStrip = 8u << 20;
-constexpr size_t kTileRows = 64;      // rows of K in a column-interleaved tile
-constexpr size_t kTileColumns = 4;    // columns that are interleaved
+constexpr size_t kTileRows = 64;    // rows of K in a column-interleaved tile
+constexpr size_t kTileColumns = 4;  // columns that are interleaved
 constexpr size_t kPermutedBlock = 32;
 
 uint8_t* grow(std::vector<uint8_t>* buffer, size_t bytes) {
@@ -33,7 +33,8 @@ void pack_word(const uint8_t code[8], uint8_t* dst) {
   dst[3] = static_cast<uint8_t>(code[5] | code[7] << 4);
 }
 
-// Four neighbouring rows of codes [4, cols] in the column-interleaved order: (k div 64, n, k mod 64).
+// Four neighbouring rows of codes [4, cols] in the column-interleaved order: (k div 64, n, k mod
+// 64).
 void interleave(const uint8_t* codes, size_t cols, uint8_t* dst) {
   for (size_t tile = 0; tile < cols; tile += kTileRows) {
     for (size_t n = 0; n < kTileColumns; ++n) {
@@ -91,7 +92,8 @@ Status PieceStream::make_fp8_values(const Piece& piece, Chunk* chunk) {
     }
     fp8_scale_of_ = index_;
   }
-  uint64_t count = std::min<uint64_t>(piece.gather.count - position_, std::max<size_t>(256, tile_bytes_));
+  uint64_t count =
+      std::min<uint64_t>(piece.gather.count - position_, std::max<size_t>(256, tile_bytes_));
   const uint8_t* values = values_.lend(piece, position_, &count);
   const bool lent = values != nullptr;
   if (!lent) {
@@ -122,8 +124,8 @@ Status PieceStream::make_ft_words(const Piece& piece, Chunk* chunk) {
   const size_t cols = static_cast<size_t>(piece.cols);
   const size_t band = kTileColumns * cols / 2;  // output bytes of four rows
   const uint64_t first = position_ / band * kTileColumns;
-  const uint64_t bands =
-      std::min<uint64_t>((piece.rows - first) / kTileColumns, std::max<size_t>(1, tile_bytes_ / band));
+  const uint64_t bands = std::min<uint64_t>((piece.rows - first) / kTileColumns,
+                                            std::max<size_t>(1, tile_bytes_ / band));
   const size_t rows = static_cast<size_t>(bands) * kTileColumns;
   uint8_t* staged = grow(&staged_, rows * cols * 3);
   uint8_t* codes = staged + rows * cols * 2;
@@ -140,7 +142,8 @@ Status PieceStream::make_ft_words(const Piece& piece, Chunk* chunk) {
   return Status::ok();
 }
 
-// Volta's order: [cols, rows] with the row index fastest. A strip of columns takes every row's codes.
+// Volta's order: [cols, rows] with the row index fastest. A strip of columns takes every row's
+// codes.
 Status PieceStream::make_ft_words_row_major(const Piece& piece, Chunk* chunk) {
   const size_t cols = static_cast<size_t>(piece.cols);
   const size_t rows = static_cast<size_t>(piece.rows);

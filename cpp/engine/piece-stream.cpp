@@ -28,35 +28,51 @@ void PieceStream::emit(size_t bytes, Chunk* chunk) { *chunk = {output_.data(), b
 
 PieceStream::Maker PieceStream::maker_of(const Piece& piece) {
   switch (piece.encoding) {
-    case Encoding::kRaw: return &PieceStream::make_raw;
-    case Encoding::kRawBf16: return &PieceStream::make_raw_bf16;
+    case Encoding::kRaw:
+      return &PieceStream::make_raw;
+    case Encoding::kRawBf16:
+      return &PieceStream::make_raw_bf16;
     case Encoding::kGroupWords:
-      return piece.transposed ? &PieceStream::make_group_words_transposed : &PieceStream::make_group_words;
-    case Encoding::kGroupScales: return &PieceStream::make_group_scales;
-    case Encoding::kFp8Values: return &PieceStream::make_fp8_values;
-    case Encoding::kFp8Scale: return &PieceStream::make_fp8_scale;
+      return piece.transposed ? &PieceStream::make_group_words_transposed
+                              : &PieceStream::make_group_words;
+    case Encoding::kGroupScales:
+      return &PieceStream::make_group_scales;
+    case Encoding::kFp8Values:
+      return &PieceStream::make_fp8_values;
+    case Encoding::kFp8Scale:
+      return &PieceStream::make_fp8_scale;
     case Encoding::kFtWords:
-      return piece.ft_arch < 75 ? &PieceStream::make_ft_words_row_major : &PieceStream::make_ft_words;
-    case Encoding::kFtScales: return &PieceStream::make_ft_scales;
-    case Encoding::kConstant: return &PieceStream::make_constant;
-    case Encoding::kGgml: return &PieceStream::make_ggml;
+      return piece.ft_arch < 75 ? &PieceStream::make_ft_words_row_major
+                                : &PieceStream::make_ft_words;
+    case Encoding::kFtScales:
+      return &PieceStream::make_ft_scales;
+    case Encoding::kConstant:
+      return &PieceStream::make_constant;
+    case Encoding::kGgml:
+      return &PieceStream::make_ggml;
   }
   return nullptr;
 }
 
-// Which of the elements that pass are noted: all that are stored as they are rounded, and of what is
-// quantized those that the quantizer gets, once.
+// Which of the elements that pass are noted: all that are stored as they are rounded, and of what
+// is quantized those that the quantizer gets, once.
 void PieceStream::measure_piece(const Piece& piece) {
   bool wanted = meter_.is_open();
   Meter::Wanted what = Meter::Wanted::kCounts;
   switch (piece.encoding) {
-    case Encoding::kRaw: what = Meter::Wanted::kAll; break;
+    case Encoding::kRaw:
+      what = Meter::Wanted::kAll;
+      break;
     case Encoding::kRawBf16:
     case Encoding::kGroupWords:
-    case Encoding::kFp8Values: break;
+    case Encoding::kFp8Values:
+      break;
     // Volta's order looks at every row once a strip; the first strip is counted.
-    case Encoding::kFtWords: wanted = wanted && (piece.ft_arch >= 75 || position_ == 0); break;
-    default: wanted = false;
+    case Encoding::kFtWords:
+      wanted = wanted && (piece.ft_arch >= 75 || position_ == 0);
+      break;
+    default:
+      wanted = false;
   }
   meter_.begin(index_, wanted ? what : Meter::Wanted::kNothing);
   values_.measure(meter_.wants() ? &meter_ : nullptr);
@@ -87,16 +103,18 @@ Status PieceStream::make_raw(const Piece& piece, Chunk* chunk) {
     return Status::ok();
   }
   // Whole blocks of 256 elements, which every source type can be cut into.
-  count = std::min<uint64_t>(piece.gather.count - first, std::max<size_t>(256, tile_bytes_ / unit / 256 * 256));
-  const Status status = values_.load(piece, first, count, output(static_cast<size_t>(count) * unit));
+  count = std::min<uint64_t>(piece.gather.count - first,
+                             std::max<size_t>(256, tile_bytes_ / unit / 256 * 256));
+  const Status status =
+      values_.load(piece, first, count, output(static_cast<size_t>(count) * unit));
   emit(static_cast<size_t>(count) * unit, chunk);
   return status;
 }
 
 Status PieceStream::make_raw_bf16(const Piece& piece, Chunk* chunk) {
   const uint64_t first = position_ / 2;
-  uint64_t count =
-      std::min<uint64_t>(piece.gather.count - first, std::max<size_t>(256, tile_bytes_ / 4 / 256 * 256));
+  uint64_t count = std::min<uint64_t>(piece.gather.count - first,
+                                      std::max<size_t>(256, tile_bytes_ / 4 / 256 * 256));
   const uint8_t* values = values_.lend(piece, first, &count);
   const bool lent = values != nullptr;
   if (!lent) {
@@ -105,7 +123,8 @@ Status PieceStream::make_raw_bf16(const Piece& piece, Chunk* chunk) {
     if (!status.is_ok()) return status;
     values = staged;
   }
-  kernels_.element.encode_bf16(values, output(static_cast<size_t>(count) * 2), static_cast<size_t>(count));
+  kernels_.element.encode_bf16(values, output(static_cast<size_t>(count) * 2),
+                               static_cast<size_t>(count));
   meter_.stored_bf16(values, output_.data(), static_cast<size_t>(count), lent);
   emit(static_cast<size_t>(count) * 2, chunk);
   return Status::ok();
@@ -124,7 +143,8 @@ Status PieceStream::make_ggml(const Piece& piece, Chunk* chunk) {
   const uint64_t unit = type.block_elements();
   const uint64_t first = position_ / type.block_bytes() * unit;
   // Multiples of 256 elements: a source may be in other blocks than the result.
-  const uint64_t wanted = std::max<uint64_t>(256, tile_bytes_ / type.block_bytes() * unit / 256 * 256);
+  const uint64_t wanted =
+      std::max<uint64_t>(256, tile_bytes_ / type.block_bytes() * unit / 256 * 256);
   uint64_t count = std::min<uint64_t>(piece.gather.count - first, wanted);
   const uint8_t* values = values_.lend(piece, first, &count);
   if (values == nullptr || count % unit != 0) {
@@ -186,7 +206,8 @@ Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
   const size_t row_bytes = groups * 16;
   const size_t scale_row = groups * dtype_bytes(piece.model);
   const uint64_t first = position_ / row_bytes;
-  const uint64_t rows = std::min<uint64_t>(piece.rows - first, std::max<size_t>(1, tile_bytes_ / row_bytes));
+  const uint64_t rows =
+      std::min<uint64_t>(piece.rows - first, std::max<size_t>(1, tile_bytes_ / row_bytes));
   uint8_t* words = output(static_cast<size_t>(rows) * row_bytes);
   for (uint64_t done = 0; done < rows;) {
     RowView view;
@@ -208,8 +229,8 @@ Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
 
 // Groups [first_group, first_group + groups) of every row, transposed: `words` [4 * groups, rows],
 // `scales` [groups, rows].
-Status PieceStream::quantize_strip(const Piece& piece, uint64_t first_group, uint64_t groups, uint8_t* words,
-                                   uint8_t* scales) {
+Status PieceStream::quantize_strip(const Piece& piece, uint64_t first_group, uint64_t groups,
+                                   uint8_t* words, uint8_t* scales) {
   const uint64_t col = first_group * piece.group;
   const uint64_t cols = std::min<uint64_t>(piece.cols - col, groups * piece.group);
   const size_t unit = dtype_bytes(piece.model);
@@ -290,7 +311,8 @@ Status PieceStream::make_group_scales(const Piece& piece, Chunk* chunk) {
 }
 
 size_t PieceStream::scratch_bytes() const {
-  return output_.capacity() + staged_.capacity() + kept_scales_.capacity() + values_.scratch_bytes();
+  return output_.capacity() + staged_.capacity() + kept_scales_.capacity() +
+         values_.scratch_bytes();
 }
 
 }  // namespace mlc

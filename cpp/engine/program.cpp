@@ -14,8 +14,8 @@ struct BlockShape {
 
 // Indexed by GgmlType.
 constexpr BlockShape kBlockShapes[] = {
-    {32, 34},   {32, 18},   {32, 20},   {32, 22},   {32, 24},  {256, 84},  {256, 110},
-    {256, 144}, {256, 176}, {256, 210}, {32, 18},   {256, 136}, {32, 17},
+    {32, 34},   {32, 18},   {32, 20},   {32, 22}, {32, 24},   {256, 84}, {256, 110},
+    {256, 144}, {256, 176}, {256, 210}, {32, 18}, {256, 136}, {32, 17},
 };
 constexpr size_t kBlockTypes = sizeof(kBlockShapes) / sizeof(kBlockShapes[0]);
 
@@ -30,7 +30,8 @@ class Cursor {
 
   uint64_t integer(uint64_t max) {
     const double value = real();
-    if (!(value >= 0 && value <= kMaxExact) || value != static_cast<double>(static_cast<uint64_t>(value)) ||
+    if (!(value >= 0 && value <= kMaxExact) ||
+        value != static_cast<double>(static_cast<uint64_t>(value)) ||
         static_cast<uint64_t>(value) > max) {
       sound_ = false;
       return 0;
@@ -79,7 +80,8 @@ bool fits_source(const Block& block, uint64_t outer, uint64_t source_size) {
   if (block.count == 0 || outer == 0) return true;
   if (!multiply_add(outer - 1, static_cast<uint64_t>(block.outer_stride), &last)) return false;
   for (size_t axis = 0; axis < block.rank; ++axis) {
-    if (!multiply_add(block.extent[axis] - 1, static_cast<uint64_t>(block.stride[axis]), &last)) return false;
+    if (!multiply_add(block.extent[axis] - 1, static_cast<uint64_t>(block.stride[axis]), &last))
+      return false;
   }
   const uint64_t unit = block.type.block_elements();
   uint64_t end = block.byte_offset;
@@ -92,7 +94,8 @@ bool respects_blocks(const Block& block) {
   if (!block.type.is_block) return true;
   const uint64_t unit = block.type.block_elements();
   if (block.rank == 0 || block.stride[block.rank - 1] != 1) return false;
-  if (block.extent[block.rank - 1] % unit != 0 || static_cast<uint64_t>(block.outer_stride) % unit != 0) {
+  if (block.extent[block.rank - 1] % unit != 0 ||
+      static_cast<uint64_t>(block.outer_stride) % unit != 0) {
     return false;
   }
   for (size_t axis = 0; axis + 1 < block.rank; ++axis) {
@@ -163,7 +166,8 @@ bool read_gather(Cursor* in, const std::vector<uint64_t>& sizes, Gather* gather)
 
 bool read_piece(Cursor* in, const std::vector<uint64_t>& sizes, Piece* piece) {
   piece->encoding = static_cast<Encoding>(in->integer(static_cast<uint64_t>(Encoding::kGgml)));
-  piece->transform = static_cast<Transform>(in->integer(static_cast<uint64_t>(Transform::kExpNegExp)));
+  piece->transform =
+      static_cast<Transform>(in->integer(static_cast<uint64_t>(Transform::kExpNegExp)));
   piece->transform_argument = static_cast<int>(in->integer(1024));
   piece->model = static_cast<DType>(in->integer(kDTypes - 1));
   piece->rows = in->integer();
@@ -194,15 +198,24 @@ uint64_t encoded_bytes(const Piece& piece) {
   const uint64_t elements = piece.rows * piece.cols;
   const uint64_t groups = piece.group == 0 ? 0 : piece.rows * ceil_div(piece.cols, piece.group);
   switch (piece.encoding) {
-    case Encoding::kRaw: return elements * dtype_bytes(piece.model);
-    case Encoding::kRawBf16: return elements * 2;
-    case Encoding::kGroupWords: return groups * 16;
-    case Encoding::kGroupScales: return groups * (piece.store_bf16_scale ? 2 : dtype_bytes(piece.model));
-    case Encoding::kFp8Values: return elements;
-    case Encoding::kFp8Scale: return 2;
-    case Encoding::kFtWords: return elements / 2;
-    case Encoding::kFtScales: return piece.rows * 2;
-    case Encoding::kConstant: return 2;
+    case Encoding::kRaw:
+      return elements * dtype_bytes(piece.model);
+    case Encoding::kRawBf16:
+      return elements * 2;
+    case Encoding::kGroupWords:
+      return groups * 16;
+    case Encoding::kGroupScales:
+      return groups * (piece.store_bf16_scale ? 2 : dtype_bytes(piece.model));
+    case Encoding::kFp8Values:
+      return elements;
+    case Encoding::kFp8Scale:
+      return 2;
+    case Encoding::kFtWords:
+      return elements / 2;
+    case Encoding::kFtScales:
+      return piece.rows * 2;
+    case Encoding::kConstant:
+      return 2;
     case Encoding::kGgml: {
       ElementType type;
       type.is_block = true;
@@ -217,13 +230,14 @@ bool is_float(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
 }
 
-// Whether every element can be brought into the model dtype: bits of any type may be copied, but only
-// floats are computed with.
+// Whether every element can be brought into the model dtype: bits of any type may be copied, but
+// only floats are computed with.
 bool is_convertible(const Piece& piece, const Gather& gather) {
   if (piece.transform == Transform::kDividePow2 && piece.transform_argument > 126) return false;
   for (const Block& block : gather.blocks) {
     const ElementType& type = block.type;
-    const bool copied = !type.is_block && type.dtype == piece.model && piece.transform == Transform::kNone;
+    const bool copied =
+        !type.is_block && type.dtype == piece.model && piece.transform == Transform::kNone;
     if (!copied && !is_float(piece.model)) return false;
     const bool summed = piece.transform == Transform::kAddOneInSource;
     if (summed && !type.is_block && !is_float(type.dtype)) return false;
@@ -232,7 +246,8 @@ bool is_convertible(const Piece& piece, const Gather& gather) {
 }
 
 bool is_group_sound(const Piece& piece) {
-  const bool known = (piece.bits == 4 && piece.group == 32) || (piece.bits == 3 && piece.group == 40);
+  const bool known =
+      (piece.bits == 4 && piece.group == 32) || (piece.bits == 3 && piece.group == 40);
   return known && is_float(piece.model) && (!piece.store_bf16_scale || piece.model == DType::kF32);
 }
 
@@ -249,22 +264,30 @@ bool continues(const Piece& piece, const Piece* previous) {
 bool is_sound(const Piece& piece, const Piece* previous) {
   if (piece.encoding == Encoding::kConstant) return true;
   if (piece.rows == 0 || piece.cols == 0) return false;
-  if (!is_convertible(piece, piece.gather) || !is_convertible(piece, piece.scale_gather)) return false;
+  if (!is_convertible(piece, piece.gather) || !is_convertible(piece, piece.scale_gather))
+    return false;
   switch (piece.encoding) {
-    case Encoding::kRaw: return true;
-    case Encoding::kRawBf16: return piece.model == DType::kF32;
-    case Encoding::kGroupWords: return is_group_sound(piece);
-    case Encoding::kGroupScales: return is_group_sound(piece) && continues(piece, previous);
+    case Encoding::kRaw:
+      return true;
+    case Encoding::kRawBf16:
+      return piece.model == DType::kF32;
+    case Encoding::kGroupWords:
+      return is_group_sound(piece);
+    case Encoding::kGroupScales:
+      return is_group_sound(piece) && continues(piece, previous);
     case Encoding::kFp8Values:
-    case Encoding::kFp8Scale: return piece.model == DType::kF16;
+    case Encoding::kFp8Scale:
+      return piece.model == DType::kF16;
     case Encoding::kFtWords:
       if (piece.model != DType::kF16) return false;
       return piece.ft_arch < 75 ? piece.rows % 8 == 0 : piece.rows % 4 == 0 && piece.cols % 64 == 0;
-    case Encoding::kFtScales: return piece.model == DType::kF16;
+    case Encoding::kFtScales:
+      return piece.model == DType::kF16;
     case Encoding::kGgml:
       return piece.model == DType::kF32 &&
              piece.rows * piece.cols % kBlockShapes[static_cast<size_t>(piece.ggml)].elements == 0;
-    case Encoding::kConstant: break;
+    case Encoding::kConstant:
+      break;
   }
   return false;
 }

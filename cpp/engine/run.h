@@ -77,10 +77,10 @@ class Run {
   std::condition_variable work_changed_;
   std::condition_variable files_changed_;
   std::deque<Shard> waiting_;
-  Lanes shared_;          // lanes that a busy worker gave away
-  size_t held_ = 0;       // lanes in workers' hands
-  size_t idle_ = 0;       // workers that wait
-  size_t working_ = 0;    // workers that have not left
+  Lanes shared_;        // lanes that a busy worker gave away
+  size_t held_ = 0;     // lanes in workers' hands
+  size_t idle_ = 0;     // workers that wait
+  size_t working_ = 0;  // workers that have not left
   std::deque<LanePtr> finished_;
   Status failure_ = Status::ok();
   PhaseTimes times_;

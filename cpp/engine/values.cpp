@@ -31,10 +31,14 @@ void transpose_column(const uint8_t* src, size_t rows, size_t row_step, uint8_t*
 
 void scatter_column(size_t unit, const uint8_t* src, size_t rows, size_t row_step, uint8_t* dst) {
   switch (unit) {
-    case 1: return transpose_column<uint8_t>(src, rows, row_step, dst);
-    case 2: return transpose_column<uint16_t>(src, rows, row_step, dst);
-    case 4: return transpose_column<uint32_t>(src, rows, row_step, dst);
-    default: return transpose_column<uint64_t>(src, rows, row_step, dst);
+    case 1:
+      return transpose_column<uint8_t>(src, rows, row_step, dst);
+    case 2:
+      return transpose_column<uint16_t>(src, rows, row_step, dst);
+    case 4:
+      return transpose_column<uint32_t>(src, rows, row_step, dst);
+    default:
+      return transpose_column<uint64_t>(src, rows, row_step, dst);
   }
 }
 
@@ -129,8 +133,8 @@ void ValueLoader::convert_floats(const Piece& piece, DType from, const uint8_t* 
   }
 }
 
-void ValueLoader::convert(const Piece& piece, const ElementType& from, const uint8_t* src, size_t count,
-                          uint8_t* dst) {
+void ValueLoader::convert(const Piece& piece, const ElementType& from, const uint8_t* src,
+                          size_t count, uint8_t* dst) {
   const bool direct = !from.is_block && piece.transform == Transform::kNone;
   const size_t batch = direct ? count : kBatch;
   for (size_t done = 0; done < count; done += batch) {
@@ -148,7 +152,8 @@ void ValueLoader::convert(const Piece& piece, const ElementType& from, const uin
 }
 
 // A span with gaps: whole neighbouring spans are read across, so that every source line is used.
-Status ValueLoader::load_strided(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst) {
+Status ValueLoader::load_strided(const Piece& piece, const Span& span, uint64_t count,
+                                 uint8_t* dst) {
   const ElementType& type = span.block->type;
   const size_t unit = type.block_bytes();
   const uint64_t cols = std::min(span.count, count);
@@ -209,8 +214,8 @@ const uint8_t* ValueLoader::lend(const Piece& piece, const Gather& gather, uint6
   return source.bytes(span.byte_offset, 0, nullptr);
 }
 
-Status ValueLoader::rows(const Piece& piece, uint64_t row, uint64_t rows, uint64_t col, uint64_t cols,
-                         RowView* view) {
+Status ValueLoader::rows(const Piece& piece, uint64_t row, uint64_t rows, uint64_t col,
+                         uint64_t cols, RowView* view) {
   const Span span = span_at(piece.gather, row * piece.cols);
   const ElementType& type = span.block->type;
   const SourceFile& source = *sources_[span.block->source];
@@ -223,20 +228,22 @@ Status ValueLoader::rows(const Piece& piece, uint64_t row, uint64_t rows, uint64
     return Status::ok();
   }
   const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(piece.model);
-  const uint64_t staged = std::max<uint64_t>(1, std::min<uint64_t>(rows, kStagedRowBytes / row_bytes));
+  const uint64_t staged =
+      std::max<uint64_t>(1, std::min<uint64_t>(rows, kStagedRowBytes / row_bytes));
   uint8_t* buffer = grow(&staged_rows_, static_cast<size_t>(staged) * row_bytes);
   *view = {buffer, piece.model, row_bytes, staged, false};
   if (cols == piece.cols) return load(piece, row * cols, staged * cols, buffer);
   for (uint64_t index = 0; index < staged; ++index) {
-    const Status status = load(piece, (row + index) * piece.cols + col, cols, buffer + index * row_bytes);
+    const Status status =
+        load(piece, (row + index) * piece.cols + col, cols, buffer + index * row_bytes);
     if (!status.is_ok()) return status;
   }
   return Status::ok();
 }
 
 size_t ValueLoader::scratch_bytes() const {
-  return fetched_.capacity() + packed_.capacity() + first_step_.capacity() + second_step_.capacity() +
-         decoded_.capacity() + staged_rows_.capacity();
+  return fetched_.capacity() + packed_.capacity() + first_step_.capacity() +
+         second_step_.capacity() + decoded_.capacity() + staged_rows_.capacity();
 }
 
 }  // namespace mlc

@@ -20,7 +20,8 @@ struct Span {
   uint64_t byte_offset;
   uint64_t count;
   int64_t stride;  // elements from one to the next
-  // For a span along an inner axis with gaps: how many such spans start at the elements right behind.
+  // For a span along an inner axis with gaps: how many such spans start at the elements right
+  // behind.
   uint64_t neighbours;
 };
 
@@ -42,15 +43,17 @@ class ValueLoader {
   ValueLoader(const Sources& sources, const KernelTable& kernels)
       : sources_(sources), kernels_(kernels) {}
 
-  // Elements [first, first + count) of `gather` as the piece wants them: transformed and in its model
-  // dtype. Written to `dst`.
-  Status load(const Piece& piece, const Gather& gather, uint64_t first, uint64_t count, uint8_t* dst);
+  // Elements [first, first + count) of `gather` as the piece wants them: transformed and in its
+  // model dtype. Written to `dst`.
+  Status load(const Piece& piece, const Gather& gather, uint64_t first, uint64_t count,
+              uint8_t* dst);
   Status load(const Piece& piece, uint64_t first, uint64_t count, uint8_t* dst) {
     return load(piece, piece.gather, first, count, dst);
   }
 
   // Up to `count` of them where they lie, if they need neither transform nor cast; else null.
-  const uint8_t* lend(const Piece& piece, const Gather& gather, uint64_t first, uint64_t* count) const;
+  const uint8_t* lend(const Piece& piece, const Gather& gather, uint64_t first,
+                      uint64_t* count) const;
   const uint8_t* lend(const Piece& piece, uint64_t first, uint64_t* count) const {
     return lend(piece, piece.gather, first, count);
   }
@@ -67,12 +70,14 @@ class ValueLoader {
   size_t scratch_bytes() const;
 
  private:
-  void note_cast(const Piece& piece, DType from, const uint8_t* src, const uint8_t* made, size_t count);
+  void note_cast(const Piece& piece, DType from, const uint8_t* src, const uint8_t* made,
+                 size_t count);
   Status load_span(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst);
   Status load_strided(const Piece& piece, const Span& span, uint64_t count, uint8_t* dst);
   void convert(const Piece& piece, const ElementType& from, const uint8_t* src, size_t count,
                uint8_t* dst);
-  void convert_floats(const Piece& piece, DType from, const uint8_t* src, size_t count, uint8_t* dst);
+  void convert_floats(const Piece& piece, DType from, const uint8_t* src, size_t count,
+                      uint8_t* dst);
   const uint8_t* fetch(const Span& span, uint64_t skip, size_t count);
   Status read_error(const Span& span) const;
 

@@ -50,7 +50,7 @@ KernelTable assemble(const char* name, const Parts& parts) {
   }
   if (parts.statistics != nullptr) {
     take(table.statistics.compare, parts.statistics->compare);
-    take(table.statistics.decode_groups, parts.statistics->decode_groups);
+    take(table.statistics.compare_groups, parts.statistics->compare_groups);
   }
   return table;
 }

@@ -147,18 +147,6 @@ struct Statistics {
   double squared_value;
 };
 
-// One row of group-quantized values, as GroupQuantizeArgs stored it.
-struct GroupDecodeArgs {
-  const uint8_t* words;
-  size_t word_stride;
-  const uint8_t* scales;
-  size_t scale_stride;
-  size_t cols;
-  DType model;
-  uint8_t bits;
-  uint8_t group;
-};
-
 struct StatisticsKernels {
   // Compares `count` source elements with f32 values that were made from them; `made_f32` null: they
   // are stored as they are. `from`: kF32, kF16 or kBf16; `model`: the dtype whose range counts.
@@ -166,8 +154,10 @@ struct StatisticsKernels {
   // added, in order, to the f64 sums.
   void (*compare)(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count,
                   Statistics* out);
-  // dst[i] = (code - maximum code / 2) * scale in f32.
-  void (*decode_groups)(const GroupDecodeArgs* args, uint8_t* dst_f32);
+  // The same for rows that GroupKernels.quantize has just made into words and scales, both there: what
+  // was made is (code - maximum code / 2) * scale in f32. Each row is summed by itself; 3-bit rows
+  // every 4000 elements, a whole number of groups. Counts the scales too.
+  void (*compare_groups)(const GroupQuantizeArgs* args, Statistics* out);
 };
 
 // ---- tables ------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { listProblems, SourceError } from "../core/errors.ts";
-import { listCache, pruneCache, type SourceOptions, verifyCache } from "../index.ts";
-import { formatBytes, type Outside, thisProcess, withSource } from "./outside.ts";
+import type { SourceOptions } from "../index.ts";
+import { type Outside, thisProcess, withSource } from "./outside.ts";
 import { withoutGaps } from "./source-flags.ts";
+import { formatBytes } from "./units.ts";
 
 interface CacheFlags {
   readonly cacheDir?: string;
@@ -43,7 +44,9 @@ function optionsOf({ cacheDir, hfCache }: CacheFlags): SourceOptions {
 }
 
 async function list(flags: CacheFlags, outside: Outside): Promise<void> {
-  const entries = await withSource(outside, (deps) => listCache(optionsOf(flags), deps));
+  const entries = await withSource(outside, async (deps) =>
+    (await import("../index.ts")).listCache(optionsOf(flags), deps),
+  );
   if (flags.json) return outside.print(JSON.stringify(entries, null, 2));
   if (entries.length === 0) return outside.print("no models are cached");
   for (const entry of entries) {
@@ -57,7 +60,9 @@ async function list(flags: CacheFlags, outside: Outside): Promise<void> {
 }
 
 async function verify(repo: string | undefined, flags: CacheFlags, outside: Outside): Promise<void> {
-  const results = await withSource(outside, (deps) => verifyCache(repo, optionsOf(flags), deps));
+  const results = await withSource(outside, async (deps) =>
+    (await import("../index.ts")).verifyCache(repo, optionsOf(flags), deps),
+  );
   if (results.length === 0) {
     throw new SourceError(
       "E_NOT_CACHED",
@@ -83,7 +88,9 @@ async function verify(repo: string | undefined, flags: CacheFlags, outside: Outs
 async function prune(repo: string | undefined, flags: PruneFlags, outside: Outside): Promise<void> {
   const { olderThan: olderThanDays, dryRun } = flags;
   const request = withoutGaps({ repo, olderThanDays, dryRun });
-  const pruned = await withSource(outside, (deps) => pruneCache(request, optionsOf(flags), deps));
+  const pruned = await withSource(outside, async (deps) =>
+    (await import("../index.ts")).pruneCache(request, optionsOf(flags), deps),
+  );
   if (flags.json) return outside.print(JSON.stringify(pruned, null, 2));
   for (const { path, nbytes, why } of pruned)
     outside.print(`${formatBytes(nbytes).padStart(10)}  ${why}  ${path}`);

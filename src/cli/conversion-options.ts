@@ -1,8 +1,9 @@
 import { type Command, Option } from "commander";
 import { positiveInteger, wholeNumber } from "./option-types.ts";
+import { addSourceFlags, type SourceFlags } from "./source-flags.ts";
 
 /** Options of every command that plans a conversion. */
-export interface ConversionFlags {
+export interface ConversionFlags extends SourceFlags {
   readonly modelType?: string;
   readonly source?: string;
   readonly sourceFormat?: "auto" | "huggingface-safetensor" | "huggingface-torch" | "awq";
@@ -15,7 +16,7 @@ const FORMATS = ["auto", "huggingface-safetensor", "huggingface-torch", "awq"];
 
 /** Adds the options that decide what is converted, and how it is read. */
 export function withConversionOptions(command: Command): Command {
-  return command
+  return addSourceFlags(command)
     .option("--model-type <key>", "architecture, where config.json does not name the right one")
     .option("--source <path>", "weights that do not lie beside config.json: a folder, an index or a file")
     .addOption(new Option("--source-format <format>", "format of the weights").choices(FORMATS))

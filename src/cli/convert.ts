@@ -7,6 +7,7 @@ import { type ChatFlags, chatOptionsOf, withChatOptions } from "./chat-options.t
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { byteSize, collect, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
+import { toSourceOptions } from "./source-flags.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
 
 interface ConvertFlags extends ConversionFlags, ChatFlags {
@@ -86,7 +87,15 @@ function run(model: string, flags: ConvertFlags): Promise<void> {
     const onEvent = printer.onEvent.bind(printer);
     const chat = chatOptionsOf(flags);
     const reports = await convertMany(
-      { model, ...request, chat, quantizations: quantization, sync: fsync, map: mmap },
+      {
+        model,
+        ...request,
+        chat,
+        acquire: toSourceOptions(flags),
+        quantizations: quantization,
+        sync: fsync,
+        map: mmap,
+      },
       { onEvent, signal },
     );
     const [report] = reports;

@@ -1,14 +1,8 @@
 import type { Command } from "commander";
-import {
-  acquire,
-  plannedBytes,
-  plannedFiles,
-  type RemoteSource,
-  type ResolvedSource,
-  resolveSource,
-} from "../index.ts";
-import { formatBytes, type Outside, thisProcess, withSource } from "./outside.ts";
+import type { RemoteSource, ResolvedSource } from "../index.ts";
+import { type Outside, thisProcess, withSource } from "./outside.ts";
 import { addSourceFlags, type SourceFlags, toSourceOptions } from "./source-flags.ts";
+import { formatBytes } from "./units.ts";
 
 interface DownloadFlags extends SourceFlags {
   readonly skipWeights?: boolean;
@@ -31,6 +25,7 @@ export function registerDownload(program: Command, outside: Outside = thisProces
 async function download(model: string, flags: DownloadFlags, outside: Outside): Promise<void> {
   const options = { ...toSourceOptions(flags), ...(flags.skipWeights ? { skipWeights: true } : {}) };
   await withSource(outside, async (deps) => {
+    const { acquire, resolveSource } = await import("../index.ts");
     const source = await resolveSource(model, options, deps);
     if (flags.dryRun) return printPlan(source, flags, outside);
     const { verified, notices, ...acquired } = await acquire(source, options, deps);
@@ -40,10 +35,10 @@ async function download(model: string, flags: DownloadFlags, outside: Outside): 
   });
 }
 
-function printPlan(source: ResolvedSource, flags: DownloadFlags, outside: Outside): void {
+async function printPlan(source: ResolvedSource, flags: DownloadFlags, outside: Outside): Promise<void> {
   for (const notice of source.notices) outside.note(notice);
   if (source.kind === "remote") {
-    printRemote(source, flags, outside);
+    await printRemote(source, flags, outside);
     return;
   }
   const place =
@@ -53,7 +48,8 @@ function printPlan(source: ResolvedSource, flags: DownloadFlags, outside: Outsid
   );
 }
 
-function printRemote(source: RemoteSource, { json }: DownloadFlags, { print }: Outside): void {
+async function printRemote(source: RemoteSource, { json }: DownloadFlags, { print }: Outside): Promise<void> {
+  const { plannedBytes, plannedFiles } = await import("../index.ts");
   const files = plannedFiles(source);
   const { repo, revision, commit } = source.model;
   const bytes = plannedBytes(source);

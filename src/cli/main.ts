@@ -1,42 +1,13 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
-import { Command } from "commander";
-import { registerConvert } from "./convert.ts";
-import { registerDemo } from "./demo.ts";
-import { registerDoctor } from "./doctor.ts";
-import { registerGenConfig } from "./gen-config.ts";
-import { registerModels } from "./models.ts";
-import { registerPlan } from "./plan.ts";
-import { registerVerify } from "./verify.ts";
-import { registerWeb } from "./web.ts";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { readonly version: string };
-const USAGE_EXIT_CODE = 2;
+const [first, ...others] = process.argv.slice(2);
 
-const program = new Command("mlc-convert")
-  .description("Convert and quantize Hugging Face checkpoints for MLC-LLM and WebLLM.")
-  .version(version)
-  .showHelpAfterError("(run with --help for the options)")
-  .exitOverride((error) => {
-    process.exit(error.exitCode === 0 ? 0 : USAGE_EXIT_CODE);
-  });
-
-const COMMANDS = [
-  registerConvert,
-  registerPlan,
-  registerVerify,
-  registerGenConfig,
-  registerWeb,
-  registerModels,
-  registerDoctor,
-  registerDemo,
-];
-for (const register of COMMANDS) register(program);
-
-// A reader that has seen enough, such as `head`, closes the pipe: that is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit();
-});
-
-await program.parseAsync();
+// Asked for often, by scripts and bug reports: answered before anything else is loaded.
+if (others.length === 0 && (first === "--version" || first === "-V")) {
+  process.stdout.write(`${version}\n`);
+} else {
+  const { runProgram } = await import("./program.ts");
+  await runProgram(version);
+}

@@ -1,6 +1,7 @@
 import os from "node:os";
 import type { ConvertEvent } from "../core/events.ts";
-import { openHttp, type SourceDeps } from "../index.ts";
+import type { SourceDeps } from "../index.ts";
+import { formatBytes } from "./units.ts";
 
 /** What a command reads from and writes to; tests bring their own. */
 export interface Outside {
@@ -30,6 +31,7 @@ export async function withSource<T>(outside: Outside, work: (deps: SourceDeps) =
   const interrupt = () => stop.abort();
   process.once("SIGINT", interrupt);
   const timeoutMs = secondsOf(outside.env.HF_HUB_DOWNLOAD_TIMEOUT);
+  const { openHttp } = await import("../index.ts");
   const { http, close } = openHttp({ env: outside.env, userAgent: "mlc-convert", ...timeoutMs });
   const { env, home, platform } = outside;
   const onEvent = tellEvents(outside);
@@ -39,13 +41,6 @@ export async function withSource<T>(outside: Outside, work: (deps: SourceDeps) =
     process.off("SIGINT", interrupt);
     await close();
   }
-}
-
-/** Bytes as people read them. */
-export function formatBytes(nbytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  const step = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, nbytes)) / 3));
-  return `${(nbytes / 1000 ** step).toFixed(step === 0 ? 0 : 1)} ${units[step]}`;
 }
 
 /** One line for every tenth of a download and for everything out of the ordinary. */

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { PlanReport } from "../report/plan-report.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { runCommand } from "./run-command.ts";
+import { toSourceOptions } from "./source-flags.ts";
 import { formatBytes } from "./units.ts";
 
 interface PlanFlags extends ConversionFlags {
@@ -28,7 +29,7 @@ export function registerPlan(program: Command): void {
     .action((model: string, flags: PlanFlags) =>
       runCommand(flags, async (printer) => {
         const { planConversion, planReport } = await import("../index.ts");
-        const report = planReport(await planConversion({ model, ...flags }));
+        const report = planReport(await planConversion({ model, ...flags, acquire: toSourceOptions(flags) }));
         printer.result(report, () => tableOf(report));
         return true;
       }),

@@ -1,4 +1,5 @@
-import { SingleBar } from "cli-progress";
+import { createRequire } from "node:module";
+import type { SingleBar } from "cli-progress";
 import pc from "picocolors";
 import { MlcConvertError } from "../core/errors.ts";
 import type { ConvertEvent } from "../core/events.ts";
@@ -15,6 +16,12 @@ export interface Printer {
 export interface PrinterOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
+}
+
+/** A progress bar; the library is only loaded when there is something to show. */
+function newBar(options: ConstructorParameters<typeof SingleBar>[0]): SingleBar {
+  const library = createRequire(import.meta.url)("cli-progress") as typeof import("cli-progress");
+  return new library.SingleBar(options);
 }
 
 /** The printer that the options ask for. */
@@ -97,7 +104,7 @@ class TextPrinter implements Printer {
     if (this.quiet || !process.stderr.isTTY || total === 0) return;
     if (!this.bar) {
       this.started = performance.now();
-      this.bar = new SingleBar({
+      this.bar = newBar({
         format: "{bar} {percentage}%  {done} of {all}  {rate}/s  {left} left",
         hideCursor: true,
         clearOnComplete: true,

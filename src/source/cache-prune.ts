@@ -5,7 +5,7 @@ import { abandonedStages } from "./converted-cache.ts";
 import type { SourceDeps } from "./deps.ts";
 import type { HubCache } from "./hub-cache.ts";
 import { type SourceOptions, settle } from "./options.ts";
-import { isLeftover } from "./part-file.ts";
+import { findLeftovers } from "./part-file.ts";
 
 /** What to remove besides leftovers. */
 export interface PruneRequest {
@@ -83,12 +83,12 @@ async function pruneModel(model: string, { gone, now, remove }: Pruning): Promis
   const blobs = path.join(model, "blobs");
   const thinned = [...gone].some((folder) => folder.startsWith(model + path.sep));
   const used = await usedBlobs(path.join(model, "snapshots"), gone);
+  for (const name of await findLeftovers(blobs, now, 0)) {
+    await remove(path.join(blobs, name), "unfinished download");
+  }
   for (const name of await readdir(blobs).catch(() => [])) {
     const file = path.join(blobs, name);
-    if (/\.incomplete(\.journal(\.new)?)?$/.test(name)) {
-      if (await isLeftover(blobs, name)) await remove(file, "unfinished download");
-      continue;
-    }
+    if (/\.incomplete(\.journal(\.new)?)?$/.test(name)) continue;
     // A young blob may belong to a download that has not linked it yet.
     const young = !thinned && now - ((await stat(file).catch(() => undefined))?.mtimeMs ?? 0) < DAY_MS;
     if (!used.has(name) && !young) await remove(file, "content that no snapshot uses");

@@ -21,6 +21,8 @@ export interface Owner {
 export interface Journal {
   readonly identity: PartIdentity;
   readonly owner: Owner;
+  /** Name of the file with the data, beside the journal. */
+  readonly part: string;
   /** The storage's own ETag, for `If-Range`. */
   readonly etag: string | undefined;
   /** Ranges whose data was flushed before they were written down. */
@@ -46,8 +48,8 @@ export function isAlive(owner: Owner): boolean | undefined {
 }
 
 /** The first line of a journal. */
-export function formatHead({ identity, owner, etag }: Omit<Journal, "ranges">): string {
-  return `${JSON.stringify({ version: VERSION, ...identity, owner, etag: etag ?? null })}\n`;
+export function formatHead({ identity, owner, part, etag }: Omit<Journal, "ranges">): string {
+  return `${JSON.stringify({ version: VERSION, ...identity, part, owner, etag: etag ?? null })}\n`;
 }
 
 /** One further line: ranges that are now on disk. */
@@ -82,10 +84,11 @@ function parseHead(json: Json): Omit<Journal, "ranges"> | undefined {
   const size = toNumber(json.get("size"));
   if (typeof origin !== "string" || typeof hash !== "string" || size === undefined || !isObject(owner))
     return undefined;
-  const [host, pid] = [owner.get("host"), toNumber(owner.get("pid"))];
+  const [host, pid, part] = [owner.get("host"), toNumber(owner.get("pid")), json.get("part")];
+  if (typeof part !== "string" || !/^[\w-][\w.-]*\.incomplete$/.test(part)) return undefined;
   if (typeof host !== "string" || pid === undefined) return undefined;
   const known = typeof etag === "string" ? etag : undefined;
-  return { identity: { origin, size, hash }, owner: { host, pid }, etag: known };
+  return { identity: { origin, size, hash }, owner: { host, pid }, part, etag: known };
 }
 
 function parseRanges(json: Json): ByteRange[] {

@@ -6,6 +6,8 @@ import {
   formatHead,
   formatRanges,
   isAlive,
+  type Journal,
+  type Owner,
   type PartIdentity,
   parseJournal,
   thisProcess,
@@ -32,6 +34,7 @@ const JOURNAL = ".journal";
  */
 export class PartFile {
   readonly path: string;
+  private readonly journalPath: string;
   /** Ranges that were written, flushed or not. */
   readonly written: RangeSet;
   /** Bytes that were there when the file was opened. */
@@ -50,31 +53,28 @@ export class PartFile {
 
   private constructor(options: PartOptions, opened: Opened) {
     this.options = options;
-    this.path = opened.path;
+    this.path = path.join(options.folder, opened.part);
+    this.journalPath = opened.journalPath;
     this.data = opened.data;
     this.journal = opened.journal;
     this.etagKnown = opened.etag;
     this.written = new RangeSet(opened.ranges);
     this.flushed = new RangeSet(opened.ranges);
     this.resumed = this.written.nbytes;
-    this.heartbeat = setInterval(() => void touch(this.path + JOURNAL), HEARTBEAT_MS).unref();
+    this.heartbeat = setInterval(() => void touch(this.journalPath), HEARTBEAT_MS).unref();
   }
 
   /** Takes over what a dead process left of the same content, or begins anew. */
   static async open(options: PartOptions): Promise<PartFile> {
     await makeFolder(options.folder);
-    const file = path.join(options.folder, `${options.stem}.${randomBytes(4).toString("hex")}${SUFFIX}`);
-    const adopted = await adopt(options, file);
+    const fresh = `${options.stem}.${randomBytes(4).toString("hex")}${SUFFIX}`;
+    const journalPath = path.join(options.folder, fresh + JOURNAL);
+    const adopted = await adopt(options, journalPath);
+    const left = adopted ?? { part: fresh, etag: undefined, ranges: [] };
+    const journal = await startJournal(options, journalPath, left);
     const open = options.open ?? openOnDisk;
-    const journal = await startJournal(options, file, adopted);
-    const data = await open(file, adopted ? "r+" : "w+");
-    return new PartFile(options, {
-      path: file,
-      data,
-      journal,
-      etag: adopted?.etag,
-      ranges: adopted?.ranges ?? [],
-    });
+    const data = await open(path.join(options.folder, left.part), adopted ? "r+" : "w+");
+    return new PartFile(options, { ...left, data, journal, journalPath });
   }
 
   /** The storage's ETag that all ranges came under. */
@@ -138,7 +138,7 @@ export class PartFile {
     await makeFolder(path.dirname(target));
     await rename(this.path, target);
     await flushFolder(path.dirname(target));
-    await unlink(this.path + JOURNAL).catch(() => {});
+    await unlink(this.journalPath).catch(() => {});
   }
 
   private async flushNow(): Promise<void> {
@@ -155,8 +155,9 @@ export class PartFile {
   private rewriteJournal(): Promise<void> {
     const done = this.chain.then(async () => {
       await this.journal.close();
-      const left = { etag: this.etagKnown, ranges: this.flushed.list() };
-      this.journal = await startJournal(this.options, this.path, left);
+      const part = path.basename(this.path);
+      const left = { part, etag: this.etagKnown, ranges: this.flushed.list() };
+      this.journal = await startJournal(this.options, this.journalPath, left);
     });
     this.chain = done.catch(() => {});
     return done;
@@ -165,67 +166,79 @@ export class PartFile {
   /** Ages the journal so that nobody waits for a heartbeat, also where the process cannot be asked. */
   private async abandon(): Promise<void> {
     const long = new Date(Date.now() - HEARTBEAT_LOST_MS);
-    await utimes(this.path + JOURNAL, long, long).catch(() => {});
+    await utimes(this.journalPath, long, long).catch(() => {});
   }
 }
 
-interface Opened {
-  readonly path: string;
+/** What a journal says was kept, and in which file. */
+interface Left {
+  readonly part: string;
+  readonly etag: string | undefined;
+  readonly ranges: readonly ByteRange[];
+}
+
+interface Opened extends Left {
   readonly data: RawFile;
   readonly journal: RawFile;
-  readonly etag: string | undefined;
-  readonly ranges: readonly ByteRange[];
+  readonly journalPath: string;
 }
 
-interface Left {
-  readonly etag: string | undefined;
-  readonly ranges: readonly ByteRange[];
-}
-
-async function startJournal(options: PartOptions, file: string, left: Left | undefined): Promise<RawFile> {
+async function startJournal(options: PartOptions, file: string, left: Left): Promise<RawFile> {
   const open = options.open ?? openOnDisk;
-  const fresh = await open(`${file}${JOURNAL}.new`, "w");
-  const ranges = left && left.ranges.length > 0 ? formatRanges(left.ranges) : "";
-  await fresh.appendFile(
-    formatHead({ identity: options.identity, owner: thisProcess(), etag: left?.etag }) + ranges,
-  );
+  const fresh = await open(`${file}.new`, "w");
+  const ranges = left.ranges.length > 0 ? formatRanges(left.ranges) : "";
+  await fresh.appendFile(formatHead({ identity: options.identity, owner: thisProcess(), ...left }) + ranges);
   await fresh.datasync();
   await fresh.close();
-  await rename(`${file}${JOURNAL}.new`, file + JOURNAL);
-  return open(file + JOURNAL, "a");
+  await rename(`${file}.new`, file);
+  return open(file, "a");
 }
 
-/** Renames the best abandoned part of the same content to `file`; only one process can win each rename. */
-async function adopt({ folder, stem, identity }: PartOptions, file: string): Promise<Left | undefined> {
-  for (const name of await readdir(folder)) {
-    if (!name.startsWith(`${stem}.`) || !name.endsWith(SUFFIX + JOURNAL)) continue;
-    const old = path.join(folder, name.slice(0, -JOURNAL.length));
-    const journal = await abandonedJournal(old);
-    const same = journal && JSON.stringify(journal.identity) === JSON.stringify(identity);
-    if (!same) continue;
+/**
+ * Takes over an abandoned part of the same content by renaming its journal: one step, which one process can win.
+ * The journal names the file with the data, so being killed here loses nothing.
+ */
+async function adopt(
+  { folder, stem, identity }: PartOptions,
+  journalPath: string,
+): Promise<Left | undefined> {
+  for (const [name, journal] of await journalsIn(folder)) {
+    if (!name.startsWith(`${stem}.`) || JSON.stringify(journal.identity) !== JSON.stringify(identity))
+      continue;
+    const stats = await stat(path.join(folder, journal.part)).catch(() => undefined);
+    if (!(await isAbandoned(path.join(folder, name), journal.owner))) continue;
+    if (!stats) {
+      await unlink(path.join(folder, name)).catch(() => {});
+      continue;
+    }
     try {
-      await rename(old + JOURNAL, file + JOURNAL);
-      await rename(old, file);
-      await unlink(`${old}${JOURNAL}.new`).catch(() => {});
+      await rename(path.join(folder, name), journalPath);
     } catch {
       continue;
     }
-    const { size } = await stat(file);
-    return { etag: journal.etag, ranges: journal.ranges.filter(([, end]) => end <= size) };
+    await unlink(path.join(folder, `${name}.new`)).catch(() => {});
+    return {
+      part: journal.part,
+      etag: journal.etag,
+      ranges: journal.ranges.filter(([, end]) => end <= stats.size),
+    };
   }
   return undefined;
 }
 
-async function abandonedJournal(part: string) {
-  const text = await readFile(part + JOURNAL, "utf8").catch(() => "");
-  const journal = parseJournal(text);
-  if (!journal) return undefined;
-  return (await isAbandoned(part, journal.owner)) ? journal : undefined;
+async function journalsIn(folder: string): Promise<Map<string, Journal>> {
+  const found = new Map<string, Journal>();
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!name.endsWith(SUFFIX + JOURNAL)) continue;
+    const journal = parseJournal(await readFile(path.join(folder, name), "utf8").catch(() => ""));
+    if (journal) found.set(name, journal);
+  }
+  return found;
 }
 
-async function isAbandoned(part: string, owner: Parameters<typeof isAlive>[0]): Promise<boolean> {
+async function isAbandoned(journalPath: string, owner: Owner): Promise<boolean> {
   if (isAlive(owner) === false) return true;
-  const stats = await stat(part + JOURNAL).catch(() => undefined);
+  const stats = await stat(journalPath).catch(() => undefined);
   return stats === undefined || Date.now() - stats.mtimeMs >= HEARTBEAT_LOST_MS;
 }
 
@@ -236,43 +249,36 @@ async function touch(file: string): Promise<void> {
 
 /** Removes what dead processes left in a folder more than a day ago, and journals they never began (T24). */
 export async function cleanParts(folder: string, now: number): Promise<number> {
-  let removed = 0;
+  const rubbish = await findLeftovers(folder, now, 86_400_000);
+  for (const name of rubbish) await unlink(path.join(folder, name)).catch(() => {});
+  return rubbish.length;
+}
+
+/**
+ * Parts and journals in a folder whose owners are gone for `ageMs`, by name. What no journal speaks for may be
+ * another program's, so it counts only after a day.
+ */
+export async function findLeftovers(folder: string, now: number, ageMs: number): Promise<string[]> {
+  const journals = await journalsIn(folder);
+  const found: string[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
-    const part = /^(.*\.[0-9a-f]{8}\.incomplete)(\.journal(\.new)?)?$/.exec(name)?.[1];
-    if (part === undefined || !(await isRubbish(folder, name, { part, now }))) continue;
-    await unlink(path.join(folder, name)).catch(() => {});
-    removed++;
+    if (!/\.incomplete(\.journal(\.new)?)?$/.test(name)) continue;
+    const stats = await stat(path.join(folder, name)).catch(() => undefined);
+    const age = now - (stats?.mtimeMs ?? now);
+    const entry = [...journals].find(([journal, { part }]) => journal === name || part === name);
+    const [journal, owner] = entry ? [entry[0], entry[1].owner] : [undefined, await neverBegan(folder, name)];
+    const gone =
+      journal === undefined
+        ? age >= 86_400_000
+        : owner && (await isAbandoned(path.join(folder, journal), owner));
+    if (gone && age >= ageMs) found.push(name);
+    else if (journal === undefined && owner && isAlive(owner) === false) found.push(name);
   }
-  return removed;
+  return found;
 }
 
-/** A part or journal whose owner is gone, whatever its age. Parts without a journal count only after a day. */
-export async function isLeftover(folder: string, name: string): Promise<boolean> {
-  const part = path.join(folder, name.replace(/\.journal(\.new)?$/, ""));
-  const journal = await readJournal(part);
-  if (journal) return isAbandoned(part, journal.owner);
-  return (await ageOf(folder, name, Date.now())) >= 86_400_000;
-}
-
-async function isRubbish(
-  folder: string,
-  name: string,
-  { part, now }: { part: string; now: number },
-): Promise<boolean> {
-  if (name.endsWith(".new")) {
-    const begun = parseJournal(await readFile(path.join(folder, name), "utf8").catch(() => ""));
-    if (begun && isAlive(begun.owner) === false) return true;
-  }
-  if ((await ageOf(folder, name, now)) < 86_400_000) return false;
-  const journal = await readJournal(path.join(folder, part));
-  return journal === undefined || isAbandoned(path.join(folder, part), journal.owner);
-}
-
-async function readJournal(part: string) {
-  return parseJournal(await readFile(part + JOURNAL, "utf8").catch(() => ""));
-}
-
-async function ageOf(folder: string, name: string, now: number): Promise<number> {
-  const stats = await stat(path.join(folder, name)).catch(() => undefined);
-  return stats ? now - stats.mtimeMs : 0;
+/** The owner of a journal that was being written when its process ended. */
+async function neverBegan(folder: string, name: string): Promise<Owner | undefined> {
+  if (!name.endsWith(".new")) return undefined;
+  return parseJournal(await readFile(path.join(folder, name), "utf8").catch(() => ""))?.owner;
 }

@@ -4,8 +4,9 @@ import { Command } from "commander";
 import { expect, test } from "vitest";
 import { registerCache } from "../../src/cli/cache.ts";
 import { registerDownload } from "../../src/cli/download.ts";
-import { formatBytes } from "../../src/cli/outside.ts";
+import {} from "../../src/cli/outside.ts";
 import { toSourceOptions } from "../../src/cli/source-flags.ts";
+import { formatBytes } from "../../src/cli/units.ts";
 import { checkpointFiles, startHub, temporaryFolder } from "../source/hub-fixture.ts";
 
 const SHARD = "model-00001-of-00002.safetensors";
@@ -89,8 +90,8 @@ test("bytes are written in the unit that fits", () => {
   expect([0, 999, 1000, 1_234_567, 5e12].map(formatBytes)).toEqual([
     "0 B",
     "999 B",
-    "1.0 kB",
-    "1.2 MB",
-    "5.0 TB",
+    "1000 B",
+    "1.18 MiB",
+    "4.55 TiB",
   ]);
 });

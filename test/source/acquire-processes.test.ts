@@ -62,7 +62,7 @@ test(`killed ${KILLS} times in ${MEGABYTES} MB and resumed, files are right and 
   const size = SHARDS.reduce((sum, name) => sum + (files.get(name)?.byteLength ?? 0), 0);
   const hub = await startHub(files, { bandwidth: { bytesPerSecond: size / 4, penaltyPerConnection: 0 } });
   const home = await temporaryFolder();
-  const rangeBytes = Math.ceil(size / 256);
+  const rangeBytes = Math.ceil(size / 2048);
   const options = { download: { files: 2, ranges: 4, rangeBytes } };
   for (let kills = 0; kills < KILLS; kills++) {
     const before = hub.storeBytes;

@@ -115,11 +115,11 @@ test("prune leaves a sound cache alone", async () => {
 test("prune removes what dead downloads left, but not what the living are at", async () => {
   const { deps, home } = await filledCache();
   const blobs = path.join(home, ".cache/mlc_llm/hub/models--org--model/blobs");
-  const journal = (pid: number) =>
-    `${JSON.stringify({ version: 1, origin: "o", size: 10, hash: "h", owner: { host: "elsewhere", pid }, etag: null })}\n`;
+  const journal = (pid: number, part: string) =>
+    `${JSON.stringify({ version: 1, origin: "o", size: 10, hash: "h", part, owner: { host: "elsewhere", pid }, etag: null })}\n`;
   for (const [name, text] of [
-    ["dead", journal(1)],
-    ["live", journal(2)],
+    ["dead", journal(1, "dead.00000000.incomplete")],
+    ["live", journal(2, "live.00000000.incomplete")],
   ] as const) {
     await writeFile(path.join(blobs, `${name}.00000000.incomplete`), "0123456789");
     await writeFile(path.join(blobs, `${name}.00000000.incomplete.journal`), text);

@@ -14,9 +14,12 @@ export const QUICK: Timing = {
   ...DEFAULT_TIMING,
   backoffMs: 5,
   backoffCapMs: 20,
-  stallMs: 300,
+  stallMs: 5000,
   windowMs: 100,
 };
+
+/** For tests in which something stalls on purpose. */
+export const IMPATIENT: Timing = { ...QUICK, stallMs: 300, attempts: 3 };
 
 /** Repeatable bytes that compress and repeat badly. */
 export function noise(nbytes: number, seed = 1): Buffer {

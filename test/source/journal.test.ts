@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { formatHead, formatRanges, parseJournal, thisProcess } from "../../src/source/journal.ts";
 
 const identity = { origin: "org/model@c/model.safetensors", size: 100, hash: "sha256:ab" };
-const head = formatHead({ identity, owner: thisProcess(), etag: '"e"' });
+const head = formatHead({ identity, owner: thisProcess(), part: "x.incomplete", etag: '"e"' });
 
 test("a journal is read back as it was written", () => {
   const text =
@@ -15,6 +15,7 @@ test("a journal is read back as it was written", () => {
   expect(parseJournal(text)).toEqual({
     identity,
     owner: thisProcess(),
+    part: "x.incomplete",
     etag: '"e"',
     ranges: [
       [0, 10],
@@ -34,6 +35,7 @@ test.each([
   ["no head", "\n"],
   ["another version", head.replace('"version":1', '"version":2')],
   ["garbage", "\0\0\0\0\n"],
+  ["a part elsewhere", head.replace("x.incomplete", "../x.incomplete")],
   ["a range beyond the file", head + formatRanges([[0, 101]])],
   ["a backward range", head + formatRanges([[10, 5]])],
   ["zeros in the middle", `${head}\0\0\n${formatRanges([[0, 10]])}`],

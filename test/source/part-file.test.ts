@@ -1,4 +1,4 @@
-import { readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { type OpenRaw, openOnDisk } from "../../src/source/disk.ts";
@@ -114,4 +114,17 @@ test("parts of the dead go after a day; parts of the living and of others stay",
   await cleanParts(folder, Date.now());
   expect((await readdir(folder)).filter((name) => !name.startsWith("live"))).toEqual(["blob"]);
   await live.leave();
+});
+
+test("a process killed right after it took a part over loses nothing", async () => {
+  const folder = await temporaryFolder();
+  const part = await PartFile.open({ folder, stem: "x", identity });
+  await part.write(0, [noise(100)]);
+  await part.leave();
+  const [journal] = (await readdir(folder)).filter((name) => name.endsWith(".journal"));
+  await rename(path.join(folder, journal ?? ""), path.join(folder, "x.11111111.incomplete.journal"));
+  await makeOwnerDead(folder);
+  const again = await PartFile.open({ folder, stem: "x", identity });
+  expect(again.resumed).toBe(100);
+  await again.leave();
 });

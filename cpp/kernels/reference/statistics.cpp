@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kLanes = 16;
 constexpr size_t kBlock = 4096;
+constexpr size_t kBlock3 = 4000;
 constexpr float kMaxFinite = 3.4028234663852886e38f;
 
 float load_as_f32(DType dtype, const uint8_t* src, size_t index) {
@@ -42,6 +43,14 @@ void add_element(float value, float made, size_t lane, float limit, Sums* sums, 
   sums->max_error = std::max(sums->max_error, error);
 }
 
+void add_lanes(const Sums& sums, Statistics* out) {
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    out->squared_error += static_cast<double>(sums.squared_error[lane]);
+    out->squared_value += static_cast<double>(sums.squared_value[lane]);
+  }
+  out->max_error = std::max(out->max_error, static_cast<double>(sums.max_error));
+}
+
 void compare(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count,
              Statistics* out) {
   const float limit = overflow_limit(model);
@@ -54,29 +63,47 @@ void compare(DType from, DType model, const uint8_t* src, const uint8_t* made_f3
       const float made = made_f32 == nullptr ? value : load<float>(made_f32 + i * 4);
       add_element(value, made, i % kLanes, limit, &sums, out);
     }
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      out->squared_error += static_cast<double>(sums.squared_error[lane]);
-      out->squared_value += static_cast<double>(sums.squared_value[lane]);
-    }
-    out->max_error = std::max(out->max_error, static_cast<double>(sums.max_error));
+    add_lanes(sums, out);
   }
 }
 
-void decode_groups(const GroupDecodeArgs* args, uint8_t* dst_f32) {
-  const size_t per_word = args->bits == 4 ? 8 : 10;
-  const uint32_t mask = (1u << args->bits) - 1;
-  const int max_int = args->bits == 4 ? 7 : 3;
-  for (size_t col = 0; col < args->cols; ++col) {
-    const uint32_t word = load<uint32_t>(args->words + col / per_word * args->word_stride);
-    const int code = static_cast<int>(word >> (col % per_word * args->bits) & mask);
-    const float scale =
-        load_as_f32(args->model, args->scales + col / args->group * args->scale_stride, 0);
-    store<float>(dst_f32 + col * 4, static_cast<float>(code - max_int) * scale);
+float decode(const GroupQuantizeArgs& args, size_t row, size_t col) {
+  const size_t per_word = args.bits == 4 ? 8 : 10;
+  const uint32_t mask = (1u << args.bits) - 1;
+  const int max_int = args.bits == 4 ? 7 : 3;
+  const uint8_t* words = args.words + row * args.word_row_stride;
+  const uint8_t* scales = args.scales + row * args.scale_row_stride;
+  const uint32_t word = load<uint32_t>(words + col / per_word * args.word_stride);
+  const int code = static_cast<int>(word >> (col % per_word * args.bits) & mask);
+  const float scale = load_as_f32(args.model, scales + col / args.group * args.scale_stride, 0);
+  return static_cast<float>(code - max_int) * scale;
+}
+
+void compare_groups(const GroupQuantizeArgs* args, Statistics* out) {
+  const float limit = overflow_limit(args->model);
+  const size_t block = args->bits == 4 ? kBlock : kBlock3;
+  for (size_t row = 0; row < args->rows; ++row) {
+    const uint8_t* src = args->src + row * args->src_row_stride;
+    out->elements += args->cols;
+    for (size_t first = 0; first < args->cols; first += block) {
+      Sums sums;
+      for (size_t i = first; i < std::min(args->cols, first + block); ++i) {
+        const float value = load_as_f32(args->from, src, i);
+        add_element(value, decode(*args, row, i), (i - first) % kLanes, limit, &sums, out);
+      }
+      add_lanes(sums, out);
+    }
+    for (size_t col = 0; col < args->cols; col += args->group) {
+      const uint8_t* scales = args->scales + row * args->scale_row_stride;
+      const float scale = load_as_f32(args->model, scales + col / args->group * args->scale_stride, 0);
+      out->zero_groups += scale == 0;
+      out->infinite_scales += !(f32_from_bits(bits_of(scale) & 0x7FFFFFFF) <= kMaxFinite);
+    }
   }
 }
 
 }  // namespace
 
-const StatisticsKernels kReferenceStatistics = {compare, decode_groups};
+const StatisticsKernels kReferenceStatistics = {compare, compare_groups};
 
 }  // namespace mlc

@@ -1,0 +1,59 @@
+// What --stats costs: the same conversion with and without it, in turns, wall clock and processor time.
+//   npm run build && node bench/statistics.mjs [--model 250m] [--runs 5] [--threads N] [--no-sync] [-q q4f16_1]
+import { mkdtemp, rm } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { convert, listBackends } from "../dist/index.js";
+import { makeModel } from "./model.mjs";
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string", default: "250m" },
+    runs: { type: "string", default: "5" },
+    threads: { type: "string", default: String(os.cpus().length) },
+    "no-sync": { type: "boolean", default: false },
+    quantization: { type: "string", short: "q", multiple: true, default: ["q4f16_1"] },
+  },
+});
+
+const folder = await mkdtemp(path.join(os.tmpdir(), "mlc-convert-bench-"));
+
+/** Seconds of one conversion. */
+async function timeOf(request) {
+  const output = path.join(folder, "out");
+  const started = process.hrtime.bigint();
+  const before = process.cpuUsage();
+  const sync = !values["no-sync"];
+  await convert({ ...request, output, sync, weightsOnly: true, threads: Number(values.threads) });
+  const { user, system } = process.cpuUsage(before);
+  const wall = Number(process.hrtime.bigint() - started) / 1e9;
+  await rm(output, { recursive: true });
+  return { wall, processor: (user + system) / 1e6 };
+}
+
+const best = (times, what) => Math.min(...times.map((time) => time[what]));
+
+try {
+  const model = makeModel(folder, values.model);
+  const backends = listBackends().filter(({ available, name }) => available && name !== "reference");
+  for (const { name: backend } of backends) {
+    for (const quantization of values.quantization) {
+      const plain = [];
+      const measured = [];
+      for (let run = 0; run < Number(values.runs); run++) {
+        plain.push(await timeOf({ model, quantization, backend }));
+        measured.push(await timeOf({ model, quantization, backend, stats: true }));
+      }
+      for (const what of ["wall", "processor"]) {
+        const [without, with_] = [best(plain, what), best(measured, what)];
+        const more = ((with_ / without - 1) * 100).toFixed(1);
+        console.log(
+          `${backend} ${quantization} ${what}: ${without.toFixed(3)} s without, ${with_.toFixed(3)} s with --stats, ${more} % more`,
+        );
+      }
+    }
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,143 @@
+// What the machine can do at best: every phase of a conversion alone, on all threads, without Node.
+//   bench-floor SOURCE FOLDER OUTPUT_BYTES THREADS
+// reads SOURCE (mapped), quantizes as many bytes of bfloat16 from cache to q4f16_1, hashes
+// OUTPUT_BYTES in lanes from cache, and writes OUTPUT_BYTES into new files of FOLDER. Prints
+// seconds as JSON.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../engine/file.h"
+#include "../kernels/kernels.h"
+
+namespace {
+
+constexpr size_t kChunk = 256 * 1024;
+constexpr size_t kFileBytes = 32u << 20;
+constexpr size_t kCols = 2048;
+
+double seconds(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Runs work(thread) on every thread and waits for all.
+double on_threads(size_t threads, const std::function<void(size_t)>& work) {
+  return seconds([&] {
+    std::vector<std::thread> workers;
+    for (size_t i = 0; i < threads; ++i) workers.emplace_back(work, i);
+    for (std::thread& worker : workers) worker.join();
+  });
+}
+
+const mlc::KernelTable* best_backend() {
+  mlc::Backend backends[16];
+  const size_t count = mlc::list_backends(backends, 16);
+  for (size_t i = 0; i < count; ++i) {
+    if (backends[i].table != nullptr) return backends[i].table;
+  }
+  return nullptr;
+}
+
+volatile uint64_t g_sink;
+
+void read_share(const uint8_t* data, uint64_t bytes) {
+  uint64_t sum = 0;
+  for (uint64_t at = 0; at + 8 <= bytes; at += 8) {
+    uint64_t word;
+    std::memcpy(&word, data + at, 8);
+    sum += word;
+  }
+  g_sink = sum;
+}
+
+void quantize_share(const mlc::KernelTable& kernels, const uint8_t* sample, uint64_t bytes) {
+  std::vector<uint8_t> source(sample, sample + kChunk);
+  std::vector<uint8_t> words(kChunk);
+  std::vector<uint8_t> scales(kChunk);
+  mlc::GroupQuantizeArgs args = {};
+  args.src = source.data();
+  args.cols = kCols;
+  args.src_row_stride = kCols * 2;
+  args.rows = kChunk / (kCols * 2);
+  args.words = words.data();
+  args.word_row_stride = kCols / 2;
+  args.word_stride = 4;
+  args.scales = scales.data();
+  args.scale_row_stride = kCols / 16;
+  args.scale_stride = 2;
+  args.from = mlc::DType::kBf16;
+  args.model = mlc::DType::kF16;
+  args.bits = 4;
+  args.group = 32;
+  for (uint64_t done = 0; done < bytes; done += kChunk) kernels.group.quantize(&args);
+}
+
+void hash_share(const mlc::Md5Kernels& md5, uint64_t bytes) {
+  constexpr size_t kLaneBytes = 64 * 1024;
+  // Staggered: equal page offsets would compete for the same cache sets.
+  std::vector<uint8_t> data(md5.lanes * (kLaneBytes + 320));
+  std::vector<mlc::Md5State> states(md5.lanes);
+  std::vector<mlc::Md5State*> state_of;
+  std::vector<const uint8_t*> data_of;
+  for (size_t lane = 0; lane < md5.lanes; ++lane) {
+    state_of.push_back(&states[lane]);
+    data_of.push_back(data.data() + lane * (kLaneBytes + 320));
+  }
+  for (uint64_t done = 0; done < bytes; done += md5.lanes * kLaneBytes) {
+    md5.update(state_of.data(), data_of.data(), kLaneBytes / 64, md5.lanes);
+  }
+}
+
+void write_share(const std::string& prefix, uint64_t bytes) {
+  std::vector<uint8_t> chunk(kChunk, 0x5a);
+  for (uint64_t done = 0, index = 0; done < bytes; ++index) {
+    mlc::OutputFile file;
+    const uint64_t size = bytes - done < kFileBytes ? bytes - done : kFileBytes;
+    if (!file.open(prefix + std::to_string(index), true).is_ok()) std::exit(1);
+    for (uint64_t at = 0; at < size; at += kChunk) {
+      const size_t step = static_cast<size_t>(size - at < kChunk ? size - at : kChunk);
+      if (!file.write(at, chunk.data(), step).is_ok()) std::exit(1);
+    }
+    done += size;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) {
+    std::fprintf(stderr, "usage: bench-floor SOURCE FOLDER OUTPUT_BYTES THREADS\n");
+    return 2;
+  }
+  const std::string folder = argv[2];
+  const uint64_t output = std::strtoull(argv[3], nullptr, 10);
+  const size_t threads = std::strtoull(argv[4], nullptr, 10);
+  std::FILE* handle = std::fopen(argv[1], "rb");
+  if (handle == nullptr || std::fseek(handle, 0, SEEK_END) != 0) return 2;
+  const uint64_t size = static_cast<uint64_t>(std::ftell(handle));
+  std::fclose(handle);
+  mlc::SourceFile source;
+  if (!source.open(argv[1], size, true).is_ok()) return 2;
+  const uint8_t* data = source.bytes(0, 0, nullptr);
+  const mlc::KernelTable& kernels = *best_backend();
+  const uint64_t share = size / threads / 8 * 8;
+  const uint64_t output_share = output / threads;
+
+  const double read = on_threads(threads, [&](size_t i) { read_share(data + i * share, share); });
+  const double compute =
+      on_threads(threads, [&](size_t) { quantize_share(kernels, data + size / 2, share); });
+  const double hash = on_threads(threads, [&](size_t) { hash_share(kernels.md5, output_share); });
+  const double write = on_threads(threads, [&](size_t i) {
+    write_share(folder + "/floor-" + std::to_string(i) + "-", output_share);
+  });
+  std::printf("{\"backend\":\"%s\",\"read\":%.6f,\"compute\":%.6f,\"hash\":%.6f,\"write\":%.6f}\n",
+              kernels.name, read, compute, hash, write);
+  return 0;
+}
