@@ -5,6 +5,7 @@ import { keyDigest } from "./execute/journal.ts";
 import type { ExtraFile, OutputRequest } from "./execute/write-output.ts";
 import type { ConversionRequest, PlannedConversion } from "./plan-conversion.ts";
 import { givenOptions, provenanceFile } from "./provenance.ts";
+import { withRebuiltFiles } from "./rebuilt-tokenizer.ts";
 import { sourceFacts } from "./source-facts.ts";
 import { indexFiles } from "./tensor-cache/index-file.ts";
 import { VERSION } from "./version.ts";
@@ -60,13 +61,18 @@ async function chatFiles(
   { model, architecture, plan }: PlannedConversion,
   options: OutputOptions,
 ): Promise<ChatFiles> {
-  if (options.weightsOnly || model.folder === undefined) return { files: [], notices: [] };
-  const { config, folder, origin } = model;
+  const { config, folder, origin, ggufMetadata } = model;
+  if (options.weightsOnly) return { files: [], notices: [] };
   const quantization = plan.scheme.name;
-  return makeChatFiles(
-    { architecture, config, folder, name: basename(origin.id), quantization },
-    options.chat ?? {},
-  );
+  const make = (from: string): Promise<ChatFiles> =>
+    makeChatFiles(
+      { architecture, config, folder: from, name: basename(origin.id), quantization },
+      options.chat ?? {},
+    );
+  if (folder !== undefined) return make(folder);
+  return ggufMetadata
+    ? withRebuiltFiles({ config, metadata: ggufMetadata }, make)
+    : { files: [], notices: [] };
 }
 
 interface Closing {

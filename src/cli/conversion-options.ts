@@ -5,13 +5,13 @@ import { positiveInteger, wholeNumber } from "./option-types.ts";
 export interface ConversionFlags {
   readonly modelType?: string;
   readonly source?: string;
-  readonly sourceFormat?: "auto" | "huggingface-safetensor" | "huggingface-torch" | "awq";
+  readonly sourceFormat?: "auto" | "huggingface-safetensor" | "huggingface-torch" | "awq" | "gguf";
   readonly ftArch?: number;
   readonly preshard?: number;
   readonly rank?: number;
 }
 
-const FORMATS = ["auto", "huggingface-safetensor", "huggingface-torch", "awq"];
+const FORMATS = ["auto", "huggingface-safetensor", "huggingface-torch", "awq", "gguf"];
 
 /** Adds the options that decide what is converted, and how it is read. */
 export function withConversionOptions(command: Command): Command {
