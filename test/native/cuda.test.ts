@@ -65,12 +65,12 @@ describeWith({ feature: "device", programs: ["cmake"] }, () => {
   const main = `${ROOT}/dist/cli/main.js`;
   let folder: string;
 
-  beforeAll(async () => {
-    build("mlc_convert_cuda_emulated");
+  beforeAll(() => build("mlc_convert_cuda_emulated"), 10 * MINUTES);
+  beforeEach(async () => {
+    vi.stubEnv("MLC_CONVERT_CUDA_LIBRARY", library);
     folder = await tempFolder();
     await buildGoldenCase(await readGoldenCase(new URL("llama-0.json", GOLDEN_CASES)), folder);
-  }, 10 * MINUTES);
-  beforeEach(() => vi.stubEnv("MLC_CONVERT_CUDA_LIBRARY", library));
+  });
   afterEach(() => vi.unstubAllEnvs());
 
   /** Runs the command line; `gpu` is what the emulated GPU suffers from. */
