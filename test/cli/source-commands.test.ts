@@ -4,7 +4,6 @@ import { Command } from "commander";
 import { expect, test } from "vitest";
 import { registerCache } from "../../src/cli/cache.ts";
 import { registerDownload } from "../../src/cli/download.ts";
-import {} from "../../src/cli/outside.ts";
 import { toSourceOptions } from "../../src/cli/source-flags.ts";
 import { formatBytes } from "../../src/cli/units.ts";
 import { checkpointFiles, startHub, temporaryFolder } from "../source/hub-fixture.ts";
