@@ -99,12 +99,13 @@ interface RemoteWork {
 
 async function openRemote(work: RemoteWork): Promise<OpenedModel> {
   const { request, options, source } = work;
+  const sourceFormat = request.sourceFormat ?? "auto";
+  if (sourceFormat === "gguf") throw remoteGguf(source.model.repo);
   const { openRemoteHeaders } = await import("./source/remote-headers.ts");
   const world = await sourceDeps(work.deps);
   try {
     const headers = await openRemoteHeaders(source, options, world.deps);
     const { repo, commit } = { repo: source.model.repo, commit: source.model.commit };
-    const sourceFormat = request.sourceFormat ?? "auto";
     return {
       config: configOf(headers, repo),
       checkpoint: await openRemoteCheckpoint(repo, namedFiles(source, headers), { sourceFormat }),
@@ -114,6 +115,12 @@ async function openRemote(work: RemoteWork): Promise<OpenedModel> {
   } finally {
     await world.close();
   }
+}
+
+function remoteGguf(repo: string): SourceError {
+  return new SourceError("E_REMOTE_HEADER", `${repo}: GGUF files can only be planned after their download`, {
+    hint: "run `mlc-convert download --include <file>.gguf` and name the downloaded file",
+  });
 }
 
 async function fetchAll({ request, options, source, openLocal, deps }: RemoteWork): Promise<OpenedModel> {

@@ -1,17 +1,19 @@
 import { basename } from "node:path";
 import type { ChatOptions } from "./chat-files.ts";
-import type { ShardResult } from "./core/layout.ts";
+import type { FileFrame, ShardResult } from "./core/layout.ts";
 import { keyDigest } from "./execute/journal.ts";
 import type { ExtraFile, OutputRequest } from "./execute/write-output.ts";
+import type { Architecture } from "./plan/architecture.ts";
 import type { ConversionRequest, PlannedConversion } from "./plan-conversion.ts";
 import { givenOptions, provenanceFile } from "./provenance.ts";
+import { withRebuiltFiles } from "./rebuilt-tokenizer.ts";
 import { sourceFacts } from "./source-facts.ts";
 import { indexFiles } from "./tensor-cache/index-file.ts";
 import { VERSION } from "./version.ts";
 
 /** What lies beside the shards, and where. */
 export interface OutputOptions extends Omit<ConversionRequest, "quantization"> {
-  /** Absolute path of the folder. */
+  /** Absolute path of the folder; of the file where a GGUF file is made and the name ends in `.gguf`. */
   readonly output: string;
   readonly backend?: string;
   /** Also write the index under the name that older runtimes ask for; default true. */
@@ -35,8 +37,11 @@ export async function conversionOutput(
   options: OutputOptions,
 ): Promise<ConversionOutput> {
   const { plan, layout } = planned;
-  const chat = await chatFiles(planned, options);
   const facts = await sourceFacts(plan, options);
+  if (planned.target.kind === "gguf") {
+    return ggufOutput({ planned, options, facts, frames: planned.target.frames });
+  }
+  const chat = await chatFiles(planned, planned.target.architecture, options);
   const closing = { planned, options, chat: chat.files, facts };
   return {
     notices: chat.notices,
@@ -51,24 +56,54 @@ export async function conversionOutput(
   };
 }
 
+interface GgufWork extends Omit<Closing, "chat"> {
+  readonly frames: readonly FileFrame[];
+}
+
+/** One GGUF file, or a folder of one or several with what says where they come from. */
+function ggufOutput({ planned, options, facts, frames }: GgufWork): ConversionOutput {
+  const { plan, layout } = planned;
+  const single = isGgufFile(options.output);
+  const bare = single || options.weightsOnly || options.manifest === false;
+  return {
+    notices: [],
+    request: {
+      plan,
+      layout,
+      target: options.output,
+      single,
+      frames,
+      version: VERSION,
+      facts,
+      closingFiles: async () => (bare ? [] : [await provenance({ planned, options, facts, chat: [] }, [])]),
+    },
+  };
+}
+
 interface ChatFiles {
   readonly files: readonly ExtraFile[];
   readonly notices: readonly string[];
 }
 
 async function chatFiles(
-  { model, architecture, plan }: PlannedConversion,
+  { model, plan }: PlannedConversion,
+  architecture: Architecture,
   options: OutputOptions,
 ): Promise<ChatFiles> {
-  if (options.weightsOnly || model.folder === undefined) return { files: [], notices: [] };
+  const { config, folder, origin, ggufMetadata } = model;
+  if (options.weightsOnly) return { files: [], notices: [] };
   // Loaded only when wanted: templates and tokenizers take longer to load than a small model to convert.
   const { makeChatFiles } = await import("./chat-files.ts");
-  const { config, folder, origin } = model;
   const quantization = plan.scheme.name;
-  return makeChatFiles(
-    { architecture, config, folder, name: basename(origin.id), quantization },
-    options.chat ?? {},
-  );
+  const make = (from: string): Promise<ChatFiles> =>
+    makeChatFiles(
+      { architecture, config, folder: from, name: basename(origin.id), quantization },
+      options.chat ?? {},
+    );
+  if (folder !== undefined) return make(folder);
+  return ggufMetadata
+    ? withRebuiltFiles({ config, metadata: ggufMetadata }, make)
+    : { files: [], notices: [] };
 }
 
 interface Closing {
@@ -83,14 +118,19 @@ async function closingFiles(
   closing: Closing,
   results: readonly ShardResult[],
 ): Promise<readonly ExtraFile[]> {
-  const { planned, options, chat, facts } = closing;
-  const { plan, layout, model } = planned;
+  const { planned, options, chat } = closing;
+  const { plan, layout } = planned;
   const { tensors, metadata } = plan;
   const index = indexFiles({ tensors, metadata, layout, results }, options.legacyIndex ?? true).map(
     ({ name, text }) => ({ name, content: text }),
   );
   const files = [...chat, ...index];
   if (options.weightsOnly || options.manifest === false) return files;
+  return [await provenance(closing, files), ...files];
+}
+
+function provenance({ planned, options, facts }: Closing, files: readonly ExtraFile[]): Promise<ExtraFile> {
+  const { plan, layout, model } = planned;
   const conversion = {
     modelType: plan.architecture,
     quantization: plan.scheme.name,
@@ -98,5 +138,8 @@ async function closingFiles(
     options: givenOptions({ ...options, model: undefined, output: undefined }),
     planDigest: keyDigest({ version: VERSION, facts, layout }),
   };
-  return [await provenanceFile({ origin: model.origin, conversion, files }), ...files];
+  return provenanceFile({ origin: model.origin, conversion, files });
 }
+
+/** True where the output is one GGUF file and no folder. */
+export const isGgufFile = (output: string): boolean => output.endsWith(".gguf");

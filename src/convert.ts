@@ -1,5 +1,5 @@
-import { join, resolve } from "node:path";
-import { conversionOutput, type OutputOptions } from "./conversion-output.ts";
+import { basename, join, resolve } from "node:path";
+import { conversionOutput, isGgufFile, type OutputOptions } from "./conversion-output.ts";
 import { UsageError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
 import { type ExecuteOptions, type WrittenOutput, writeOutputs } from "./execute/write-output.ts";
@@ -54,7 +54,7 @@ export async function convertMany(
   const world = { onEvent: deps.onEvent ?? ((): void => {}), signal: deps.signal };
   const targets = outputFolders(request.output, request.quantizations);
   world.onEvent({ type: "phase", phase: "plan" });
-  const planned = await planAll(request, world);
+  const planned = await planAll(request, targets, world);
   const outputs = await Promise.all(
     planned.map((one, index) => conversionOutput(one, { ...request, output: targets[index] as string })),
   );
@@ -77,8 +77,16 @@ export async function convertMany(
 }
 
 /** Plans every scheme from headers; then brings a model of the hub here and plans again where it now lies. */
-async function planAll(request: ConvertManyRequest, deps: OpenDeps): Promise<readonly PlannedConversion[]> {
-  const [first, ...others] = request.quantizations.map((quantization) => ({ ...request, quantization }));
+async function planAll(
+  request: ConvertManyRequest,
+  targets: readonly string[],
+  deps: OpenDeps,
+): Promise<readonly PlannedConversion[]> {
+  const [first, ...others] = request.quantizations.map((quantization, index) => ({
+    ...request,
+    quantization,
+    ...fileNameOf(request, targets[index] as string),
+  }));
   if (!first) throw noScheme();
   const planned = [await planConversion(first, deps)];
   const [{ model }] = planned as [PlannedConversion];
@@ -88,6 +96,11 @@ async function planAll(request: ConvertManyRequest, deps: OpenDeps): Promise<rea
   const nbytes = planned.reduce((sum, one) => sum + one.layout.nbytes, 0);
   const local = await model.fetch({ folder: resolve(request.output), nbytes });
   return Promise.all([first, ...others].map((one) => planModel(local, one)));
+}
+
+/** A GGUF file that is named as the output gets that name. */
+function fileNameOf({ format }: ConvertManyRequest, target: string): { readonly fileName?: string } {
+  return format === "gguf" && isGgufFile(target) ? { fileName: basename(target) } : {};
 }
 
 const PLACEHOLDER = "{quantization}";
@@ -104,6 +117,11 @@ export function outputFolders(output: string, quantizations: readonly string[]):
   if (quantizations.length === 0) throw noScheme();
   if (new Set(quantizations).size < quantizations.length) {
     throw new UsageError("E_OPTION", `expected each scheme once, found ${quantizations.join(", ")}`);
+  }
+  if (quantizations.length > 1 && isGgufFile(output) && !output.includes(PLACEHOLDER)) {
+    throw new UsageError("E_OPTION", `${output} cannot hold ${quantizations.join(" and ")}`, {
+      hint: `put ${PLACEHOLDER} into the name, or name a folder`,
+    });
   }
   return quantizations.map((name) => {
     if (output.includes(PLACEHOLDER)) return resolve(output.replaceAll(PLACEHOLDER, name));

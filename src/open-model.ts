@@ -3,21 +3,25 @@ import { stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { type AcquireOptions, openHubModel } from "./acquire-model.ts";
 import { openConfigFolder } from "./chat-config/config-folder.ts";
-import type { RequestedFormat } from "./checkpoint/locate-weights.ts";
 import { openCheckpoint } from "./checkpoint/open-checkpoint.ts";
 import { SourceError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
+import type { GgufMetadata } from "./core/gguf.ts";
 import type { FileIntegrity } from "./core/integrity.ts";
 import type { JsonObject } from "./core/json.ts";
 import type { Checkpoint } from "./core/tensor-info.ts";
+import { locateGguf, openGguf, type RequestedSource } from "./open-gguf.ts";
 
 /** What to read, as the user named it. */
 export interface ModelRequest {
-  /** Folder of config.json, the file itself, or a model of the hub: `org/name`, `HF://org/name`, an address. */
+  /**
+   * Folder of config.json, the file itself, a GGUF file or a folder with one, or a model of the hub: `org/name`,
+   * `HF://org/name`, an address.
+   */
   readonly model: string;
   /** Weights that lie elsewhere: a folder, an index, or one weight file. */
   readonly source?: string;
-  readonly sourceFormat?: RequestedFormat;
+  readonly sourceFormat?: RequestedSource;
   /** How a model of the hub is acquired. */
   readonly acquire?: AcquireOptions;
 }
@@ -39,11 +43,13 @@ export interface Origin {
 
 /** A model whose configuration and tensor headers have been read. */
 export interface OpenedModel {
-  /** Folder of config.json and the tokenizer; absent while the files are still on the hub. */
+  /** Folder of the tokenizer; absent while the files are still on the hub, and where metadata holds it. */
   readonly folder?: string;
   readonly config: JsonObject;
   readonly checkpoint: Checkpoint;
   readonly origin: Origin;
+  /** Of a GGUF file; it holds the tokenizer too. */
+  readonly ggufMetadata?: GgufMetadata;
   /** Brings the files to this machine; absent where they are here. */
   readonly fetch?: (output: { readonly folder: string; readonly nbytes: number }) => Promise<OpenedModel>;
 }
@@ -61,6 +67,10 @@ export async function openModel(request: ModelRequest, deps: OpenDeps): Promise<
 
 /** Opens a model whose files are on this machine. */
 export async function openLocalModel(request: ModelRequest): Promise<OpenedModel> {
+  const requested = request.sourceFormat ?? "auto";
+  const gguf = await locateGguf(resolve(request.source ?? request.model), requested);
+  const opened = gguf === undefined ? undefined : await openGguf(gguf);
+  if (opened && request.source === undefined) return opened;
   const { folder, name } = await locateConfig(request.model);
   const config = await (await openConfigFolder(folder)).readObject(name);
   if (!config) {
@@ -68,8 +78,9 @@ export async function openLocalModel(request: ModelRequest): Promise<OpenedModel
       hint: "name the folder of a Hugging Face checkpoint",
     });
   }
+  if (opened) return { ...opened, folder, config };
   const source = request.source === undefined ? folder : resolve(request.source);
-  const checkpoint = await openCheckpoint(source, { sourceFormat: request.sourceFormat ?? "auto" });
+  const checkpoint = await openCheckpoint(source, requested === "gguf" ? {} : { sourceFormat: requested });
   return { folder, config, checkpoint, origin: { id: folder, commit: null, files: new Map() } };
 }
 

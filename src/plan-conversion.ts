@@ -1,18 +1,29 @@
 import { UsageError } from "./core/errors.ts";
-import type { Layout } from "./core/layout.ts";
+import type { FileFrame, Layout } from "./core/layout.ts";
 import { type ModelRequest, type OpenDeps, type OpenedModel, openModel } from "./open-model.ts";
 import type { Architecture } from "./plan/architecture.ts";
 import { createPlan } from "./plan/create-plan.ts";
 import { detectArchitecture } from "./plan/detect-architecture.ts";
+import { ggufMixtureOf } from "./plan/gguf/mixture.ts";
 import type { Plan } from "./plan/plan.ts";
 import { architectureOf } from "./plan/registry.ts";
 import { schemeOf } from "./plan/scheme.ts";
+import { planGgufModel } from "./plan-gguf.ts";
 import { layOut } from "./tensor-cache/layout.ts";
+
+/** Formats that can be written. */
+export type TargetFormat = "mlc" | "gguf";
 
 /** What is to be made of a model. */
 export interface ConversionRequest extends ModelRequest {
-  /** Upstream's name of the scheme, e.g. `q4f16_1`. */
+  /** Upstream's name of the scheme, e.g. `q4f16_1`; for GGUF the customary name, e.g. `Q4_K_M`. */
   readonly quantization: string;
+  /** What is made: a folder for MLC-LLM and WebLLM, or a GGUF file; default `mlc`. */
+  readonly format?: TargetFormat;
+  /** GGUF only: largest sum of tensor bytes in one file. */
+  readonly splitMaxSize?: number;
+  /** GGUF only: name of the one file; default: from the model's name and the quantization. */
+  readonly fileName?: string;
   /** Overrides the architecture that config.json names. */
   readonly modelType?: string;
   /** Compute capability that q4f16_ft is laid out for; default 80. */
@@ -29,10 +40,15 @@ export interface ConversionRequest extends ModelRequest {
 /** A conversion of which everything is known but the weights. */
 export interface PlannedConversion {
   readonly model: OpenedModel;
-  readonly architecture: Architecture;
   readonly plan: Plan;
   readonly layout: Layout;
+  readonly target: PlannedTarget;
 }
+
+/** What only one of the formats has. */
+export type PlannedTarget =
+  | { readonly kind: "mlc"; readonly architecture: Architecture }
+  | { readonly kind: "gguf"; readonly frames: readonly FileFrame[] };
 
 /** A worker's number must be one of the workers that weights are cut for. */
 function checkRank({ preshard, rank }: ConversionRequest): void {
@@ -60,13 +76,26 @@ export async function planConversion(
   deps: OpenDeps = { onEvent: () => {} },
 ): Promise<PlannedConversion> {
   checkRank(request);
-  const scheme = schemeOf(request.quantization);
-  const sourceFormat = request.sourceFormat ?? (scheme.kind === "awq" ? "awq" : "auto");
+  const sourceFormat = request.sourceFormat ?? (takesAwq(request) ? "awq" : "auto");
   return planModel(await openModel({ ...request, sourceFormat }, deps), request);
+}
+
+/** Unknown quantizations are refused here, before anything is opened. */
+function takesAwq({ format, quantization }: ConversionRequest): boolean {
+  if (format !== "gguf") return schemeOf(quantization).kind === "awq";
+  ggufMixtureOf(quantization);
+  return false;
 }
 
 /** Plans the conversion of a model that is open. */
 export async function planModel(model: OpenedModel, request: ConversionRequest): Promise<PlannedConversion> {
+  if (request.format === "gguf") {
+    const { plan, layout, frames } = await planGgufModel(model, request);
+    return { model, plan, layout, target: { kind: "gguf", frames } };
+  }
+  if (request.splitMaxSize !== undefined) {
+    throw new UsageError("E_OPTION", "only GGUF files are split", { hint: "give --format gguf too" });
+  }
   const { key, notices } = await detectArchitecture(model.config, request.modelType);
   const architecture = await architectureOf(key);
   const plan = await createPlan({
@@ -79,5 +108,5 @@ export async function planModel(model: OpenedModel, request: ConversionRequest):
     ...(request.rank === undefined ? {} : { rank: request.rank }),
   });
   const all = { ...plan, notices: [...notices, ...plan.notices] };
-  return { model, architecture, plan: all, layout: layOut(plan.tensors) };
+  return { model, plan: all, layout: layOut(plan.tensors), target: { kind: "mlc", architecture } };
 }

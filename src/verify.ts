@@ -33,7 +33,12 @@ export async function verify(folder: string, options: VerifyOptions = {}): Promi
     budget: budgetOf(options.threads ?? cpus().length, DEFAULT_MAX_MEMORY),
     signal: options.signal,
   };
-  const weights = await verifyTensorCache(path, (paths) => hashFiles(paths, settings));
+  const weights = await verifyTensorCache(path, (paths) =>
+    hashFiles(
+      paths.map((each) => ({ path: each })),
+      settings,
+    ),
+  );
   const chat = await chatFaults(path);
   return { ...weights, faults: [...weights.faults, ...chat.faults], notices: chat.notices };
 }

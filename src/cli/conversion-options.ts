@@ -1,18 +1,20 @@
 import { type Command, Option } from "commander";
-import { positiveInteger, wholeNumber } from "./option-types.ts";
+import { byteSize, positiveInteger, wholeNumber } from "./option-types.ts";
 import { addSourceFlags, type SourceFlags } from "./source-flags.ts";
 
 /** Options of every command that plans a conversion. */
 export interface ConversionFlags extends SourceFlags {
   readonly modelType?: string;
   readonly source?: string;
-  readonly sourceFormat?: "auto" | "huggingface-safetensor" | "huggingface-torch" | "awq";
+  readonly sourceFormat?: "auto" | "huggingface-safetensor" | "huggingface-torch" | "awq" | "gguf";
+  readonly format: "mlc" | "gguf";
+  readonly splitMaxSize?: number;
   readonly ftArch?: number;
   readonly preshard?: number;
   readonly rank?: number;
 }
 
-const FORMATS = ["auto", "huggingface-safetensor", "huggingface-torch", "awq"];
+const FORMATS = ["auto", "huggingface-safetensor", "huggingface-torch", "awq", "gguf"];
 
 /** Adds the options that decide what is converted, and how it is read. */
 export function withConversionOptions(command: Command): Command {
@@ -20,6 +22,12 @@ export function withConversionOptions(command: Command): Command {
     .option("--model-type <key>", "architecture, where config.json does not name the right one")
     .option("--source <path>", "weights that do not lie beside config.json: a folder, an index or a file")
     .addOption(new Option("--source-format <format>", "format of the weights").choices(FORMATS))
+    .addOption(
+      new Option("--format <name>", "what to make: a folder for MLC-LLM and WebLLM, or a GGUF file")
+        .choices(["mlc", "gguf"])
+        .default("mlc"),
+    )
+    .option("--split-max-size <size>", "GGUF: largest sum of tensors in one file, e.g. 2G", byteSize)
     .option("--ft-arch <number>", "compute capability that q4f16_ft is laid out for", positiveInteger)
     .addOption(
       new Option("--preshard <workers>", "cut the weights for that many tensor-parallel workers")

@@ -34,19 +34,23 @@ Examples:
   $ mlc-convert ./Llama-3.2-1B-Instruct -q q4f16_1 -o ./Llama-3.2-1B-q4f16_1-MLC
   $ mlc-convert ./gemma-2-2b -q q0f16 -o out --threads 4 --json
   $ mlc-convert ./gemma-2-2b -q q4f16_1 -q q4f32_1 -o ./gemma-2-2b-{quantization}-MLC
-  $ mlc-convert ./Llama-3.1-70B -q q4f16_1 --preshard 4 --rank 2 -o ./part-2`;
+  $ mlc-convert ./Llama-3.1-70B -q q4f16_1 --preshard 4 --rank 2 -o ./part-2
+  $ mlc-convert ./Llama-3.2-1B-Instruct --format gguf -q Q4_K_M -o Llama-3.2-1B-Instruct-Q4_K_M.gguf
+  $ mlc-convert ./Llama-3.2-1B-Instruct-BF16.gguf -q q4f16_1 -o ./Llama-3.2-1B-q4f16_1-MLC`;
 
 const SCHEME_HELP =
-  "quantization scheme, e.g. q4f16_1; give it several times to read the source once for all";
+  "quantization scheme, e.g. q4f16_1, or with --format gguf e.g. Q4_K_M; give it several times to read the source once for all";
 const OUTPUT_HELP =
-  "folder for the result; {quantization} in it stands for the scheme, " +
+  "folder for the result, or the .gguf file itself; {quantization} in it stands for the scheme, " +
   "and several schemes without it go into folders of their names in it";
 
 /** Registers `convert`, the default command, and upstream's spelling of it. */
 export function registerConvert(program: Command): void {
   const convert = program.command("convert <model>", { isDefault: true });
   withOptions(
-    convert.description("convert a checkpoint, a folder or a model of the hub, for MLC-LLM and WebLLM"),
+    convert.description(
+      "convert a checkpoint, a folder, a GGUF file or a model of the hub, for MLC-LLM and WebLLM or to GGUF",
+    ),
   )
     .requiredOption("-q, --quantization <name>", SCHEME_HELP, collect)
     .requiredOption("-o, --output <folder>", OUTPUT_HELP)

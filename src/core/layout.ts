@@ -33,6 +33,22 @@ export interface Layout {
   readonly nbytes: number;
 }
 
+/** Bytes of a file that are known without reading a weight. */
+export interface FilePart {
+  readonly fileOffset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What a file holds besides its shards; what neither fills is zero. */
+export interface FileFrame {
+  /** File name relative to the output folder. */
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /** In writing order: the last one makes the file a whole. */
+  readonly parts: readonly FilePart[];
+}
+
 /** What the run found out about one shard. */
 export interface ShardResult {
   /** 32 lower-case hexadecimal digits. */

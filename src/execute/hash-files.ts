@@ -5,10 +5,10 @@ import type { Budget } from "./budget.ts";
 const UINT8 = 6;
 const RAW = 0;
 
-/** What a shard would be that is just a file's bytes. */
-function copyProgram(source: number, size: number): Float64Array {
+/** What a shard would be that is just some of a file's bytes. */
+function copyProgram(source: number, start: number, size: number): Float64Array {
   const piece = [RAW, 0, 0, UINT8, 1, size, size, 0, 0, 0, 0, 0, 0, 0];
-  const gather = [1, 1, source, UINT8, 0, 0, 1, size, 1];
+  const gather = [1, 1, source, UINT8, start, 0, 1, size, 1];
   return Float64Array.from([1, ...piece, ...gather, 0, 0]);
 }
 
@@ -19,24 +19,46 @@ export interface HashSettings {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Bytes of a file; without a range all of them. */
+export interface HashedPart {
+  /** Absolute path. */
+  readonly path: string;
+  readonly range?: { readonly start: number; readonly nbytes: number };
+}
+
+interface Found {
+  readonly index: number;
+  readonly source: number;
+  readonly start: number;
+  readonly nbytes: number;
+}
+
 /**
- * MD5 of several files at once, hashed from where they lie.
- * @param paths absolute paths
- * @returns 32 hexadecimal digits a path; `undefined` where there is no such file
+ * MD5 of several files or parts of files at once, hashed from where they lie.
+ * @returns 32 hexadecimal digits a part; `undefined` where there is no such file or it is too short
  */
 export async function hashFiles(
-  paths: readonly string[],
+  parts: readonly HashedPart[],
   settings: HashSettings,
 ): Promise<readonly (string | undefined)[]> {
-  const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
+  const paths = [...new Set(parts.map(({ path }) => path))];
+  const sizes = await Promise.all(paths.map(sizeOf));
   const sources = paths.flatMap((path, index) => {
-    const info = found[index];
-    return info?.isFile() ? [{ path, size: info.size, index }] : [];
+    const size = sizes[index];
+    return size === undefined ? [] : [{ path, size }];
   });
-  const digests: (string | undefined)[] = paths.map(() => undefined);
+  const numbers = new Map(sources.map(({ path }, number) => [path, number]));
+  const found = parts.flatMap(({ path, range }, index): readonly Found[] => {
+    const source = numbers.get(path);
+    const size = source === undefined ? undefined : sources[source]?.size;
+    if (source === undefined || size === undefined) return [];
+    const { start, nbytes } = range ?? { start: 0, nbytes: size };
+    return start + nbytes > size ? [] : [{ index, source, start, nbytes }];
+  });
+  const digests: (string | undefined)[] = parts.map(() => undefined);
   const { threads, lanes, tileBytes } = settings.budget;
   const job = createJob({
-    sources: sources.map(({ path, size }) => ({ path, size })),
+    sources,
     backend: settings.backend,
     threads,
     lanes,
@@ -44,20 +66,12 @@ export async function hashFiles(
     sync: false,
     map: true,
   });
-  // Longest first: a file is one stream, so a long one must not be the last to begin.
-  const order = [...sources.entries()].sort(([, a], [, b]) => b.size - a.size);
-  order.forEach(([source, { size, index }]) => {
-    const program = size === 0 ? Float64Array.from([0]) : copyProgram(source, size);
-    job.addShard({
-      id: index,
-      path: "",
-      fileOffset: 0,
-      truncate: false,
-      nbytes: size,
-      measured: false,
-      program,
-    });
-  });
+  // Longest first: a part is one stream, so a long one must not be the last to begin.
+  for (const { index, source, start, nbytes } of [...found].sort((a, b) => b.nbytes - a.nbytes)) {
+    const program = nbytes === 0 ? Float64Array.from([0]) : copyProgram(source, start, nbytes);
+    const shard = { path: "", fileOffset: 0, truncate: false, measured: false };
+    job.addShard({ id: index, ...shard, nbytes, program });
+  }
   const stop = (): void => job.cancel();
   settings.signal?.addEventListener("abort", stop, { once: true });
   const timer = setInterval(() => settings.onBytes?.(job.progress().bytes), 100);
@@ -70,4 +84,9 @@ export async function hashFiles(
     settings.signal?.removeEventListener("abort", stop);
   }
   return digests;
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() ? found.size : undefined;
 }

@@ -18,6 +18,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { lock } from "proper-lockfile";
 import { OutputError } from "../core/errors.ts";
+import type { FileFrame } from "../core/layout.ts";
 import { JOURNAL_NAME } from "./journal.ts";
 
 const STAGING_SUFFIX = ".mlc-convert-partial";
@@ -31,13 +32,15 @@ export interface StagingOptions {
   readonly force: boolean;
   /** Make folders durable before and after the renames. */
   readonly sync: boolean;
+  /** The target is one file; the staging folder holds it under the target's name. */
+  readonly single?: boolean;
 }
 
 /** A folder beside the target in which the output grows until it is complete. */
 export interface Staging {
   readonly folder: string;
   readonly target: string;
-  /** Puts the finished folder in the target's place. Nothing of the old target is lost before that. */
+  /** Puts the finished folder or file in the target's place. Nothing of the old target is lost before that. */
   publish(): Promise<void>;
   /** Removes the folder and everything in it. */
   discard(): Promise<void>;
@@ -52,8 +55,13 @@ export interface Staging {
 export async function openStaging(output: string, options: StagingOptions): Promise<Staging> {
   const target = resolve(output);
   const folder = `${target}${STAGING_SUFFIX}`;
-  await restoreReplaced(target);
-  await checkTarget(target, options.force);
+  const single = options.single ?? false;
+  if (single) {
+    await checkFile(target, options.force);
+  } else {
+    await restoreReplaced(target);
+    await checkTarget(target, options.force);
+  }
   await makeFolder(folder);
   const unlock = await lockFolder(folder, target);
   return {
@@ -62,7 +70,8 @@ export async function openStaging(output: string, options: StagingOptions): Prom
     publish: async () => {
       await rm(join(folder, JOURNAL_NAME), { force: true });
       await unlock();
-      await replaceFolder(folder, target, options.sync);
+      if (single) await replaceFile(folder, target, options.sync);
+      else await replaceFolder(folder, target, options.sync);
     },
     discard: async () => {
       await unlock();
@@ -98,6 +107,20 @@ async function checkTarget(target: string, force: boolean): Promise<void> {
     );
   }
   await checkWritable(target);
+}
+
+async function checkFile(target: string, force: boolean): Promise<void> {
+  const found = await stat(target).catch(() => undefined);
+  if (!found) return;
+  if (found.isDirectory()) {
+    throw new OutputError("E_OUTPUT_IS_FOLDER", `${target}: expected a file, found a folder`, {
+      hint: "choose another name for the output file",
+    });
+  }
+  if (force) return;
+  throw new OutputError("E_OUTPUT_EXISTS", `${target} already exists`, {
+    hint: "choose another name for the output file, or replace this one with --force",
+  });
 }
 
 async function checkWritable(folder: string): Promise<void> {
@@ -172,6 +195,28 @@ async function replaceFolder(folder: string, target: string, sync: boolean): Pro
   await rename(folder, target);
   if (sync) await syncFolder(dirname(target));
   await rm(replaced, { recursive: true, force: true });
+}
+
+async function replaceFile(folder: string, target: string, sync: boolean): Promise<void> {
+  await rename(join(folder, basename(target)), target);
+  if (sync) await syncFolder(dirname(target));
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Completes a file whose shards are written: everything else in it, and its size. */
+export async function writeFrame(
+  folder: string,
+  { path, size, parts }: FileFrame,
+  sync: boolean,
+): Promise<void> {
+  const handle = await open(join(folder, path), constants.O_RDWR | constants.O_CREAT);
+  try {
+    await handle.truncate(size);
+    for (const { fileOffset, bytes } of parts) await handle.write(bytes, 0, bytes.length, fileOffset);
+    if (sync) await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Writes a small file as a whole: temporary name, fsync, rename. */

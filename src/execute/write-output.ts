@@ -2,16 +2,16 @@ import { readFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import type { ConvertEvent, OnEvent } from "../core/events.ts";
-import type { Layout, ShardResult } from "../core/layout.ts";
+import type { FileFrame, Layout, Shard, ShardResult } from "../core/layout.ts";
 import { chooseBackend } from "../native/addon.ts";
 import type { Plan } from "../plan/plan.ts";
 import { budgetOf, DEFAULT_MAX_MEMORY } from "./budget.ts";
 import { checkCloseValues } from "./close-values.ts";
-import { hashFiles } from "./hash-files.ts";
+import { type HashedPart, hashFiles } from "./hash-files.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { refuseNonFinite } from "./refuse-non-finite.ts";
 import { type RunInput, type RunPhases, type RunSettings, runShards } from "./run-shards.ts";
-import { checkDiskSpace, keepOnly, openStaging, type Staging, writeWhole } from "./staging.ts";
+import { checkDiskSpace, keepOnly, openStaging, type Staging, writeFrame, writeWhole } from "./staging.ts";
 
 /** A small file that goes beside the shards: text, or a copy of another file. */
 export type ExtraFile =
@@ -21,7 +21,12 @@ export type ExtraFile =
 export interface OutputRequest {
   readonly plan: Plan;
   readonly layout: Layout;
+  /** Absolute path of the folder, or of the one file where `single` says so. */
   readonly target: string;
+  /** The output is one file, the layout's only one. */
+  readonly single?: boolean;
+  /** What the files of shards hold besides them; written when all shards are finished. */
+  readonly frames?: readonly FileFrame[];
   /** Identifies tool, source and options: what must be equal for an earlier run's shards to be kept. */
   readonly version: string;
   readonly facts: Readonly<Record<string, unknown>>;
@@ -58,7 +63,7 @@ export interface ExecuteDeps {
 }
 
 export interface WrittenOutput {
-  /** The finished folder; the staging folder when only some shards were asked for. */
+  /** The finished folder or file; the staging folder when only some shards were asked for. */
   readonly folder: string;
   readonly backend: string;
   readonly threads: number;
@@ -140,7 +145,11 @@ interface OpenOutput {
 async function openOutput(request: OutputRequest, context: Context): Promise<OpenOutput> {
   const { options, settings } = context;
   const { layout, version, facts } = request;
-  const staging = await openStaging(request.target, { force: options.force ?? false, sync: settings.sync });
+  const staging = await openStaging(request.target, {
+    force: options.force ?? false,
+    sync: settings.sync,
+    single: request.single ?? false,
+  });
   let journal: Journal | undefined;
   try {
     const measured = settings.measured ? { measured: true } : {};
@@ -211,6 +220,7 @@ async function publish(
     const content = "copyOf" in file ? await readFile(file.copyOf) : file.content;
     await writeWhole(join(staging.folder, file.name), content, sync);
   }
+  for (const frame of request.frames ?? []) await writeFrame(staging.folder, frame, sync);
   await staging.publish();
   return staging.target;
 }
@@ -230,12 +240,16 @@ async function verifyFinished(
   if (journal.restartReason) notice(`starting afresh: ${journal.restartReason}`);
   if (journal.finished.size === 0) return new Map();
   const indices = [...journal.finished.keys()];
-  const paths = indices.map((index) => join(folder, layout.shards[index]?.path ?? ""));
-  const digests = await hashFiles(paths, { ...settings, signal: deps.signal });
+  const parts = indices.map((index) => partOf(folder, layout.shards[index] as Shard));
+  const digests = await hashFiles(parts, { ...settings, signal: deps.signal });
   const kept = indices.flatMap((index, at) => {
     const result = journal.finished.get(index) as ShardResult;
     return digests[at] === result.md5 ? [[index, result] as const] : [];
   });
   notice(`continuing an earlier run: ${kept.length} of ${layout.shards.length} shards are kept`);
   return new Map(kept);
+}
+
+function partOf(folder: string, { path, fileOffset, nbytes }: Shard): HashedPart {
+  return { path: join(folder, path), range: { start: fileOffset, nbytes } };
 }

@@ -4,6 +4,7 @@ import type { JsonObject } from "../core/json.ts";
 import type { Checkpoint, TensorInfo } from "../core/tensor-info.ts";
 import type { Architecture, DerivedConfig } from "./architecture.ts";
 import { emissionOrder, metadataOf } from "./emission.ts";
+import { restoreForms } from "./gguf/stored-forms.ts";
 import { explainMissing } from "./missing-tensors.ts";
 import type { Expression, Parameter } from "./parameter.ts";
 import { type BoundParameter, piecesOf } from "./pieces.ts";
@@ -154,7 +155,11 @@ function bind(
 ): BoundParameter | string {
   const resolve = (name: string): TensorInfo => checkpoint.tensors.get(name) as TensorInfo;
   try {
-    return { parameter, sources, value: evaluate(upcast(parameter.value, checkpoint), resolve) };
+    return {
+      parameter,
+      sources,
+      value: evaluate(restoreForms(upcast(parameter.value, checkpoint), checkpoint), resolve),
+    };
   } catch (error) {
     if (!(error instanceof ShapeProblem)) throw error;
     return `${parameter.name}: ${error.message} (from ${sources.slice(0, 3).join(", ")})`;

@@ -8,6 +8,8 @@ import type { SchemeKind } from "./scheme.ts";
 
 /** Source formats that every architecture reads. */
 export const PLAIN_FORMATS: readonly SourceFormat[] = ["huggingface-torch", "huggingface-safetensor"];
+/** Those, and GGUF files, which exist for some architectures. */
+export const GGUF_FORMATS: readonly SourceFormat[] = [...PLAIN_FORMATS, "gguf"];
 /** Scheme kinds of most architectures. */
 export const COMMON_KINDS: readonly SchemeKind[] = ["no-quant", "group-quant", "ft-quant"];
 

@@ -62,7 +62,7 @@ export interface PlanMetadata {
 /** Everything about a conversion that can be known without reading a weight. Plain data. */
 export interface Plan {
   readonly architecture: string;
-  readonly scheme: Scheme;
+  readonly scheme: Pick<Scheme, "name">;
   readonly sourceFormat: SourceFormat;
   readonly files: readonly CheckpointFile[];
   /** In emission order. */

@@ -82,7 +82,11 @@ export function refuseUnusedScales(unused: readonly string[], scheme: Scheme): v
  * Refuses a checkpoint that says it is already quantized in a way that neither architecture nor scheme reads.
  * @throws {PlanError} `E_ALREADY_QUANTIZED`, naming the method
  */
-export function refuseForeignQuantization(config: JsonObject, scheme: Scheme, readsFp8: boolean): void {
+export function refuseForeignQuantization(
+  config: JsonObject,
+  scheme: Pick<Scheme, "name"> & { readonly kind?: Scheme["kind"] },
+  readsFp8: boolean,
+): void {
   const outer = config.get("quantization_config") ?? textConfig(config)?.get("quantization_config");
   if (!isObject(outer)) return;
   const method = String(outer.get("quant_method") ?? "unknown");

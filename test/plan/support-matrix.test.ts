@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { GGUF_FAMILIES } from "../../src/plan/gguf/model.ts";
 import { modelsPage, supportMatrix } from "../../src/plan/support-matrix.ts";
 import { registry } from "./reference-tables.ts";
 
@@ -11,8 +12,15 @@ describe("the support matrix", () => {
     for (const row of await supportMatrix()) {
       const wanted =
         registry[row.key]?.sources.filter((format) => !UNUSABLE.has(`${row.key} ${format}`)) ?? [];
-      expect([...row.sourceFormats].sort(), row.key).toEqual([...wanted].sort());
+      const found = row.sourceFormats.filter((format) => format !== "gguf");
+      expect([...found].sort(), row.key).toEqual([...wanted].sort());
     }
+  });
+
+  it("has GGUF as a source of what can be written as GGUF too", async () => {
+    const rows = await supportMatrix();
+    const readable = rows.filter(({ sourceFormats }) => sourceFormats.includes("gguf"));
+    expect(readable.map(({ key }) => key)).toEqual([...GGUF_FAMILIES].sort());
   });
 
   it("has a row for every registered key", async () => {

@@ -13,7 +13,7 @@ import { chunk, context, groupedQuery, ropeBase } from "../config-rules.ts";
 import { wholeHeads } from "../constraints.ts";
 import { fusedQkv, gatedFfn, outputProjection } from "../decoder-parts.ts";
 import { decoderSizes } from "../decoder-sizes.ts";
-import { defineArchitecture } from "../define-architecture.ts";
+import { defineArchitecture, GGUF_FORMATS } from "../define-architecture.ts";
 import { spell } from "../field-reader.ts";
 import { ANY_VOCAB, type Parameter } from "../parameter.ts";
 import { eachLayer, embedding, norm, plusOne } from "../table.ts";
@@ -70,6 +70,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "gemma",
   classes: ["GemmaForCausalLM"],
   config: gemmaConfig,
+  sourceFormats: GGUF_FORMATS,
   schemeKinds: ["no-quant", "group-quant"],
   constraints: [wholeHeads()],
   table: (fields) => {

@@ -3,7 +3,7 @@ import { type ConfigClass, integer, number, type Rule } from "../config-class.ts
 import { wholeHeads } from "../constraints.ts";
 import { fusedQkv, gatedFfn, outputProjection } from "../decoder-parts.ts";
 import { decoderSizes } from "../decoder-sizes.ts";
-import { defineArchitecture } from "../define-architecture.ts";
+import { defineArchitecture, GGUF_FORMATS } from "../define-architecture.ts";
 import { ANY_VOCAB } from "../parameter.ts";
 import { eachLayer, embedding } from "../table.ts";
 import { gemmaFields, gemmaNorm, gemmaRules } from "./gemma.ts";
@@ -27,6 +27,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "gemma2",
   classes: ["Gemma2ForCausalLM"],
   config: gemma2Config,
+  sourceFormats: GGUF_FORMATS,
   schemeKinds: ["no-quant", "group-quant"],
   constraints: [wholeHeads()],
   table: (fields) => {

@@ -22,7 +22,7 @@ import {
 import { wholeHeads } from "../constraints.ts";
 import { fusedQkv, gatedFfn, outputProjection } from "../decoder-parts.ts";
 import { decoderSizes } from "../decoder-sizes.ts";
-import { defineArchitecture, PLAIN_FORMATS, rotaryFrequencies } from "../define-architecture.ts";
+import { defineArchitecture, GGUF_FORMATS, rotaryFrequencies } from "../define-architecture.ts";
 import { ANY_VOCAB } from "../parameter.ts";
 import { eachLayer, embedding, linear, norm, when } from "../table.ts";
 
@@ -64,7 +64,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "llama",
   classes: ["LlamaForCausalLM"],
   config: llamaConfig,
-  sourceFormats: [...PLAIN_FORMATS, "awq"],
+  sourceFormats: [...GGUF_FORMATS, "awq"],
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "awq", "per-tensor-quant"],
   constraints: [wholeHeads()],
   ignores: rotaryFrequencies,

@@ -4,7 +4,7 @@ import { context, groupedQuery, headDim, keyValueHeads, ropeBase } from "../conf
 import { wholeHeads } from "../constraints.ts";
 import { fusedQkv, gatedFfn, outputProjection } from "../decoder-parts.ts";
 import { decoderSizes } from "../decoder-sizes.ts";
-import { defineArchitecture, rotaryFrequencies } from "../define-architecture.ts";
+import { defineArchitecture, GGUF_FORMATS, rotaryFrequencies } from "../define-architecture.ts";
 import { ANY_VOCAB } from "../parameter.ts";
 import { eachLayer, embedding, linear, norm } from "../table.ts";
 
@@ -74,6 +74,7 @@ export const architecture: Architecture = defineArchitecture({
   classes: ["MistralForCausalLM"],
   schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: mistralConfig,
+  sourceFormats: GGUF_FORMATS,
   constraints: [wholeHeads()],
   ignores: rotaryFrequencies,
   table: (fields) => {

@@ -3,7 +3,7 @@ import { type ConfigClass, integer } from "../config-class.ts";
 import { wholeHeads } from "../constraints.ts";
 import { fusedQkv, gatedExperts, outputProjection } from "../decoder-parts.ts";
 import { decoderSizes } from "../decoder-sizes.ts";
-import { defineArchitecture, rotaryFrequencies } from "../define-architecture.ts";
+import { defineArchitecture, GGUF_FORMATS, rotaryFrequencies } from "../define-architecture.ts";
 import { ANY_VOCAB } from "../parameter.ts";
 import { eachLayer, embedding, linear, norm, when } from "../table.ts";
 import { llamaFields, llamaRules } from "./llama.ts";
@@ -19,6 +19,7 @@ export const architecture: Architecture = defineArchitecture({
   classes: ["MixtralForCausalLM"],
   schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: mixtralConfig,
+  sourceFormats: GGUF_FORMATS,
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "per-tensor-quant"],
   constraints: [wholeHeads()],
   ignores: rotaryFrequencies,

@@ -15,7 +15,7 @@ import {
 } from "../config-class.ts";
 import { chunk, groupedQuery, headDim, headDimFills, keyValueHeads, ropeBase } from "../config-rules.ts";
 import { cutQkv, type DecoderSizes, decoderSizes } from "../decoder-sizes.ts";
-import { defineArchitecture } from "../define-architecture.ts";
+import { defineArchitecture, GGUF_FORMATS } from "../define-architecture.ts";
 import { spell } from "../field-reader.ts";
 import { ANY_VOCAB, type Parameter } from "../parameter.ts";
 import { cut, eachLayer, embedding, linear, norm, when } from "../table.ts";
@@ -134,6 +134,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "phi3",
   classes: ["Phi3ForCausalLM"],
   config: phi3Config,
+  sourceFormats: GGUF_FORMATS,
   table: (fields) => {
     const sizes = decoderSizes(fields);
     const head = linear("lm_head.weight", [ANY_VOCAB, sizes.hidden]);

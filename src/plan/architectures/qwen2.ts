@@ -4,7 +4,7 @@ import { chunk, context, headDim, headDimFills } from "../config-rules.ts";
 import { activation } from "../constraints.ts";
 import { fusedQkv, fusedQkvBias, gatedFfn, type Naming, outputProjection } from "../decoder-parts.ts";
 import { decoderSizes } from "../decoder-sizes.ts";
-import { defineArchitecture, rotaryFrequencies } from "../define-architecture.ts";
+import { defineArchitecture, GGUF_FORMATS, rotaryFrequencies } from "../define-architecture.ts";
 import { eachLayer, embedding, linear, norm, when } from "../table.ts";
 
 /** The fused projection is called `c_attn` from this family on. */
@@ -39,6 +39,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "qwen2",
   classes: ["Qwen2ForCausalLM"],
   config: qwen2Config,
+  sourceFormats: GGUF_FORMATS,
   constraints: [activation()],
   ignores: rotaryFrequencies,
   table: (fields) => {

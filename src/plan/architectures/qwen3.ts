@@ -14,7 +14,7 @@ import { chunk, context } from "../config-rules.ts";
 import { activation, type Constraint } from "../constraints.ts";
 import { fusedQkv, fusedQkvBias, gatedFfn, outputProjection } from "../decoder-parts.ts";
 import { type DecoderSizes, decoderSizes } from "../decoder-sizes.ts";
-import { COMMON_KINDS, defineArchitecture } from "../define-architecture.ts";
+import { COMMON_KINDS, defineArchitecture, GGUF_FORMATS } from "../define-architecture.ts";
 import type { FieldReader } from "../field-reader.ts";
 import { dynamicBlockScale } from "../fp8-config.ts";
 import type { Parameter } from "../parameter.ts";
@@ -90,6 +90,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "qwen3",
   classes: ["Qwen3ForCausalLM"],
   config: qwen3Config,
+  sourceFormats: GGUF_FORMATS,
   schemeKinds: blockScaleKinds,
   constraints: qwen3Constraints,
   table: qwen3Table,

@@ -3,7 +3,7 @@ import { anything, type ConfigClass, integer } from "../config-class.ts";
 import { everyLayerHasExperts } from "../constraints.ts";
 import { gatedExperts } from "../decoder-parts.ts";
 import { decoderSizes, perWorker } from "../decoder-sizes.ts";
-import { defineArchitecture } from "../define-architecture.ts";
+import { defineArchitecture, GGUF_FORMATS } from "../define-architecture.ts";
 import { eachLayer, embedding, linear, norm } from "../table.ts";
 import { blockScaleKinds, qwen3Attention, qwen3Config, qwen3Constraints } from "./qwen3.ts";
 
@@ -24,6 +24,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "qwen3_moe",
   classes: ["Qwen3MoeForCausalLM"],
   config: qwen3MoeConfig,
+  sourceFormats: GGUF_FORMATS,
   schemeKinds: blockScaleKinds,
   constraints: [...qwen3Constraints, everyLayerHasExperts],
   table: (fields) => {
