@@ -7,6 +7,8 @@ import ts from "typescript";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGE = join(ROOT, "docs/errors.md");
+/** Where the message alone does not say enough. */
+const MEANINGS = JSON.parse(readFileSync(new URL("error-meanings.json", import.meta.url), "utf8"));
 const CODE = /^E_[A-Z0-9_]+$/;
 
 const CLASSES = [
@@ -127,14 +129,14 @@ function section([name, exit, meaning]) {
       .slice(0, 2)
       .map(cell)
       .join("; or: ");
-    return `| \`${code}\` | ${said || "the message says what"} | ${cell(hint ?? "")} |`;
+    return `| \`${code}\` | ${MEANINGS[code] ?? (said || "the message says what")} | ${cell(hint ?? "")} |`;
   });
   return [
     `## ${name}: exit code ${exit}`,
     "",
     `Here ${meaning}.`,
     "",
-    "| code | what is said | hint |",
+    "| code | cause | hint |",
     "| --- | --- | --- |",
     ...lines,
   ];
@@ -146,9 +148,9 @@ const text = [
   "Written by `npm run docs:errors` from the source; a test compares them.",
   "",
   "Every error has a class, which decides the exit code, and a stable code for programs (`--json` prints both).",
-  "The message says what was expected, what was found, and where. An ellipsis below stands for what is only known",
-  "when it happens. Exit code 0 means done and sound; 1 that `verify` found faults, or a defect of this program;",
-  "130 that the run was interrupted.",
+  "The message says what was expected, what was found, and where. A cause below that quotes the message has an",
+  "ellipsis for what is only known when it happens. Exit code 0 means done and sound; 1 that `verify` found faults,",
+  "or a defect of this program; 130 that the run was interrupted.",
   "",
   "Nothing that failed leaves a folder that looks finished: the result grows in `<output>.mlc-convert-partial` and is",
   "renamed when it is complete. Running the same command again takes up what is durable there.",

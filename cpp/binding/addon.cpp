@@ -31,17 +31,18 @@ Napi::Value list_backends_js(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// (library path) -> [{ name, memoryBytes, computeCapability, reason? }], GPU 0 first. Throws an Error with a
-// `code` and the reason when the library cannot be opened or finds no driver.
+// (library path) -> [{ name, memoryBytes, computeCapability, reason? }], GPU 0 first. Throws an
+// Error with a `code` and the reason when the library cannot be opened or finds no driver.
 Napi::Value list_devices_js(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   static CudaDevice devices[kMaxDevices];
   static std::mutex mutex;
   const std::lock_guard<std::mutex> lock(mutex);
   int count = 0;
-  const Status status = info[0].IsString()
-                            ? list_devices(info[0].As<Napi::String>().Utf8Value(), devices, kMaxDevices, &count)
-                            : Status::error("E_ARGUMENT", "listCudaDevices needs the library's path");
+  const Status status =
+      info[0].IsString()
+          ? list_devices(info[0].As<Napi::String>().Utf8Value(), devices, kMaxDevices, &count)
+          : Status::error("E_ARGUMENT", "listCudaDevices needs the library's path");
   if (!status.is_ok()) {
     Napi::Error error = Napi::Error::New(env, status.message());
     error.Set("code", Napi::String::New(env, status.code()));
@@ -54,7 +55,8 @@ Napi::Value list_devices_js(const Napi::CallbackInfo& info) {
     Napi::Object entry = Napi::Object::New(env);
     entry.Set("name", device.name);
     entry.Set("memoryBytes", static_cast<double>(device.memory_bytes));
-    entry.Set("computeCapability", std::to_string(device.major) + "." + std::to_string(device.minor));
+    entry.Set("computeCapability",
+              std::to_string(device.major) + "." + std::to_string(device.minor));
     if (device.why_not[0] != '\0') entry.Set("reason", device.why_not);
     result.Set(static_cast<uint32_t>(i), entry);
   }

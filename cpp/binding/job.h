@@ -15,15 +15,16 @@
 namespace mlc {
 
 // new Job({ sources: [{ path, size }], backend, threads, lanes, tileBytes, sync, map, device? })
-//       device: { library, index, required }: the GPU; when it fails in the middle the backend goes on, unless
-//       it is required
+//       device: { library, index, required }: the GPU; when it fails in the middle the backend goes
+//       on, unless it is required
 //   .addShard({ id, path, fileOffset, truncate, nbytes, measured, program: Float64Array })
 //   .start(onShard(id, md5, statistics)) -> Promise<void>      rejects with an Error that has a
 //   `code`
 //       statistics: Float64Array, eight numbers a piece in the order of kernels.h `Statistics`
 //   .cancel()
 //   .progress() -> { bytes, compute, hash, write, sync }      nanoseconds, summed over threads
-//   .deviceFailure() -> why the GPU failed in the middle, or undefined; complete once the promise is settled
+//   .deviceFailure() -> why the GPU failed in the middle, or undefined; complete once the promise
+//   is settled
 class Job : public Napi::ObjectWrap<Job>, private RunListener {
  public:
   static Napi::Function define(Napi::Env env);
