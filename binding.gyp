@@ -35,7 +35,7 @@
         "<!@(node scripts/gyp-sources.cjs binding)"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
-      "defines": ["NAPI_VERSION=9", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+      "defines": ["NAPI_VERSION=9", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "dependencies": ["mlc_reference"],
       "conditions": [
         ["target_arch=='x64'", { "dependencies": ["mlc_avx2", "mlc_avx512"] }],

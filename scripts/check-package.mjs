@@ -59,6 +59,20 @@ try {
   const run = (...args) =>
     execFileSync(process.execPath, [cli, ...args], { cwd: project, env, encoding: "utf8" });
 
+  const load = (...code) => execFileSync(process.execPath, code, { cwd: project, env, encoding: "utf8" });
+  const imported = load(
+    "--input-type=module",
+    "-e",
+    'import { VERSION } from "mlc-convert"; console.log(VERSION)',
+  );
+  expect(/^\d+\.\d+\.\d+/.test(imported), "import loads it");
+  if (process.features.require_module) {
+    const required = load("-e", 'console.log(require("mlc-convert").VERSION)');
+    expect(required === imported, "require loads it");
+  } else {
+    console.log(`not run: Node ${process.version} cannot require ES modules`);
+  }
+
   expect(/^\d+\.\d+\.\d+/.test(run("--version")), "it says its version");
   const { backends } = JSON.parse(run("doctor", "--json").trim().split("\n").at(-1));
   expect(

@@ -21,6 +21,7 @@ export type { Layout, PlacedTensor, Shard } from "./core/layout.ts";
 export { runDemo } from "./demo.ts";
 export { type GenConfigRequest, type GenConfigResult, genConfig } from "./gen-config.ts";
 export { type BackendInfo, listBackends } from "./native/addon.ts";
+export { type CudaDevice, type CudaDevices, listCudaDevices } from "./native/cuda.ts";
 export type { ModelRequest, OpenedModel } from "./open-model.ts";
 export type { OutputTensor, Plan, PlanMetadata } from "./plan/plan.ts";
 export { SCHEMES, type Scheme } from "./plan/scheme.ts";

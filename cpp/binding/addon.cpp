@@ -1,7 +1,11 @@
 // The addon's exports. Only this folder knows Node.
 #include <napi.h>
 
+#include <mutex>
+#include <string>
+
 #include "../kernels/kernels.h"
+#include "device.h"
 #include "job.h"
 
 namespace mlc {
@@ -9,6 +13,7 @@ namespace mlc {
 namespace {
 
 constexpr size_t kMaxBackends = 16;
+constexpr int kMaxDevices = 64;
 
 // [{ name, available, reason? }], best first.
 Napi::Value list_backends_js(const Napi::CallbackInfo& info) {
@@ -26,8 +31,41 @@ Napi::Value list_backends_js(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// (library path) -> [{ name, memoryBytes, computeCapability, reason? }], GPU 0 first. Throws an
+// Error with a `code` and the reason when the library cannot be opened or finds no driver.
+Napi::Value list_devices_js(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  static CudaDevice devices[kMaxDevices];
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  int count = 0;
+  const Status status =
+      info[0].IsString()
+          ? list_devices(info[0].As<Napi::String>().Utf8Value(), devices, kMaxDevices, &count)
+          : Status::error("E_ARGUMENT", "listCudaDevices needs the library's path");
+  if (!status.is_ok()) {
+    Napi::Error error = Napi::Error::New(env, status.message());
+    error.Set("code", Napi::String::New(env, status.code()));
+    error.ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  Napi::Array result = Napi::Array::New(env, static_cast<size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    const CudaDevice& device = devices[i];
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("name", device.name);
+    entry.Set("memoryBytes", static_cast<double>(device.memory_bytes));
+    entry.Set("computeCapability",
+              std::to_string(device.major) + "." + std::to_string(device.minor));
+    if (device.why_not[0] != '\0') entry.Set("reason", device.why_not);
+    result.Set(static_cast<uint32_t>(i), entry);
+  }
+  return result;
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("listBackends", Napi::Function::New(env, list_backends_js, "listBackends"));
+  exports.Set("listCudaDevices", Napi::Function::New(env, list_devices_js, "listCudaDevices"));
   exports.Set("Job", Job::define(env));
   return exports;
 }

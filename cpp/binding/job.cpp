@@ -1,6 +1,7 @@
 #include "job.h"
 
-#include <cstring>
+#include <algorithm>
+#include <climits>
 #include <string>
 #include <utility>
 
@@ -91,6 +92,23 @@ Status read_options(const Napi::Object& object, RunOptions* options, bool* map) 
   return status;
 }
 
+// The optional GPU: { library, index, required }.
+Status read_device(const Napi::Value& value, const KernelTable* host, Device* device,
+                   bool* required) {
+  if (value.IsUndefined()) return Status::ok();
+  if (!value.IsObject()) return argument_error("device must be an object");
+  const Napi::Object object = value.As<Napi::Object>();
+  std::string library;
+  uint64_t index = 0;
+  return in_turn([&] { return read_text(object, "library", &library); },
+                 [&] { return read_integer(object, "index", &index); },
+                 [&] { return read_flag(object, "required", required); },
+                 [&] {
+                   return open_device(library, static_cast<int>(std::min<uint64_t>(index, INT_MAX)),
+                                      host, device);
+                 });
+}
+
 Status open_sources(const Napi::Value& list, bool map, Sources* sources,
                     std::vector<uint64_t>* sizes) {
   if (!list.IsArray()) return argument_error("sources must be an array");
@@ -141,7 +159,8 @@ Napi::Function Job::define(Napi::Env env) {
   return DefineClass(
       env, "Job",
       {InstanceMethod<&Job::add_shard>("addShard"), InstanceMethod<&Job::start>("start"),
-       InstanceMethod<&Job::cancel>("cancel"), InstanceMethod<&Job::progress>("progress")});
+       InstanceMethod<&Job::cancel>("cancel"), InstanceMethod<&Job::progress>("progress"),
+       InstanceMethod<&Job::device_failure>("deviceFailure")});
 }
 
 Job::Job(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Job>(info) {
@@ -154,17 +173,22 @@ Job::Job(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Job>(info) {
   RunOptions options;
   bool map = true;
   Sources sources;
-  const Status status =
-      in_turn([&] { return read_options(object, &options, &map); },
-              [&] { return open_sources(object.Get("sources"), map, &sources, &source_sizes_); });
+  const Status status = in_turn(
+      [&] { return read_options(object, &options, &map); },
+      [&] {
+        return read_device(object.Get("device"), options.kernels, &device_, &device_required_);
+      },
+      [&] { return open_sources(object.Get("sources"), map, &sources, &source_sizes_); });
   if (!status.is_ok()) {
     fail(env, status);
     return;
   }
+  if (device_.kernels != nullptr) options.kernels = device_.kernels;
   run_.reset(new Run(std::move(sources), options, this));
 }
 
-Job::~Job() = default;
+// The engine's threads call back until the run is gone: it must go before anything they use.
+Job::~Job() { run_.reset(); }
 
 Napi::Value Job::add_shard(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -226,9 +250,40 @@ Napi::Value Job::progress(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Value Job::device_failure(const Napi::CallbackInfo& info) {
+  const std::string failure = failure_of_device();
+  if (failure.empty()) return info.Env().Undefined();
+  return Napi::String::New(info.Env(), failure);
+}
+
+std::string Job::failure_of_device() {
+  const std::lock_guard<std::mutex> lock(failure_mutex_);
+  return device_failure_;
+}
+
+// A GPU that failed left its work to the processor: the bytes are right, but it was not what was
+// asked.
+void Job::look_after_device() {
+  const std::string failure = device_.take_failure();
+  if (failure.empty()) return;
+  {
+    const std::lock_guard<std::mutex> lock(failure_mutex_);
+    device_failure_ = failure;
+  }
+  if (device_required_) run_->cancel();
+}
+
+// Once the environment is being torn down the function is gone after the first call that says so:
+// it must not even be released any more.
+template <typename Callback>
+void Job::call_javascript(Callback callback) {
+  if (!events_closing_) events_closing_ = events_.BlockingCall(callback) != napi_ok;
+}
+
 void Job::on_shard(uint32_t id, const std::array<uint8_t, 16>& md5,
                    const std::vector<Statistics>& statistics) {
-  events_.BlockingCall([id, md5, statistics](Napi::Env env, Napi::Function callback) {
+  look_after_device();
+  call_javascript([id, md5, statistics](Napi::Env env, Napi::Function callback) {
     if (env == nullptr) return;
     callback.Call(
         {Napi::Number::New(env, id), Napi::String::New(env, hex(md5)), numbers(env, statistics)});
@@ -236,10 +291,14 @@ void Job::on_shard(uint32_t id, const std::array<uint8_t, 16>& md5,
 }
 
 void Job::on_finish(const Status& status) {
-  events_.BlockingCall([this, status](Napi::Env env, Napi::Function) {
-    if (env != nullptr) settle(env, status);
+  look_after_device();
+  const std::string failure = failure_of_device();
+  const bool failed = device_required_ && !failure.empty();
+  const Status end = failed ? Status::error("E_DEVICE", failure) : status;
+  call_javascript([this, end](Napi::Env env, Napi::Function) {
+    if (env != nullptr) settle(env, end);
   });
-  events_.Release();
+  if (!events_closing_) events_.Release();
 }
 
 void Job::settle(Napi::Env env, const Status& status) {

@@ -24,11 +24,11 @@ struct Named {
 };
 
 constexpr Named kTypes[] = {
-    {"Q8_0", GgmlType::kQ8_0},     {"Q4_0", GgmlType::kQ4_0}, {"Q4_1", GgmlType::kQ4_1},
-    {"Q5_0", GgmlType::kQ5_0},     {"Q5_1", GgmlType::kQ5_1}, {"Q2_K", GgmlType::kQ2K},
-    {"Q3_K", GgmlType::kQ3K},      {"Q4_K", GgmlType::kQ4K},  {"Q5_K", GgmlType::kQ5K},
-    {"Q6_K", GgmlType::kQ6K},      {"IQ4_NL", GgmlType::kIq4Nl},
-    {"IQ4_XS", GgmlType::kIq4Xs},  {"MXFP4", GgmlType::kMxfp4},
+    {"Q8_0", GgmlType::kQ8_0},   {"Q4_0", GgmlType::kQ4_0},    {"Q4_1", GgmlType::kQ4_1},
+    {"Q5_0", GgmlType::kQ5_0},   {"Q5_1", GgmlType::kQ5_1},    {"Q2_K", GgmlType::kQ2K},
+    {"Q3_K", GgmlType::kQ3K},    {"Q4_K", GgmlType::kQ4K},     {"Q5_K", GgmlType::kQ5K},
+    {"Q6_K", GgmlType::kQ6K},    {"IQ4_NL", GgmlType::kIq4Nl}, {"IQ4_XS", GgmlType::kIq4Xs},
+    {"MXFP4", GgmlType::kMxfp4},
 };
 
 // Null if there is no such backend or this machine cannot run it.

@@ -20,10 +20,11 @@ std::string describe(const Comparison& which) {
          (which.compares ? "" : ", as stored");
 }
 
-Bytes result(const KernelTable& table, const Comparison& which, const Bytes& src, const Bytes& made) {
+Bytes result(const KernelTable& table, const Comparison& which, const Bytes& src,
+             const Bytes& made) {
   Statistics statistics = {};
-  table.statistics.compare(which.from, which.model, src.data(), which.compares ? made.data() : nullptr,
-                           which.count, &statistics);
+  table.statistics.compare(which.from, which.model, src.data(),
+                           which.compares ? made.data() : nullptr, which.count, &statistics);
   Bytes bytes(sizeof statistics);
   std::memcpy(bytes.data(), &statistics, sizeof statistics);
   return bytes;
@@ -102,8 +103,9 @@ void compare_groups(Context& context, const Groups& which, Spread spread, const 
   args.model = which.model;
   args.bits = which.bits;
   context.reference.group.quantize(&args);
-  const std::string what = std::string("statistics.compare_groups ") + name_of(which.from) + " for " +
-                           name_of(which.model) + (which.bits == 4 ? ", 4 bits" : ", 3 bits");
+  const std::string what = std::string("statistics.compare_groups ") + name_of(which.from) +
+                           " for " + name_of(which.model) +
+                           (which.bits == 4 ? ", 4 bits" : ", 3 bits");
   context.expect_equal({what, 8}, result(context.reference, args), result(context.tested, args));
 }
 
@@ -150,7 +152,8 @@ void random_statistics(Context& context) {
   const Comparison which = {from, model, context.chance.below(10000), context.chance.below(4) != 0};
   compare_random(context, which, spread);
   const uint8_t bits = context.chance.below(2) == 0 ? 4 : 3;
-  const Groups groups = {from, model, bits, 1 + context.chance.below(5000), context.chance.below(2) == 0};
+  const Groups groups = {from, model, bits, 1 + context.chance.below(5000),
+                         context.chance.below(2) == 0};
   compare_groups(context, groups, spread, nullptr);
 }
 

@@ -1,5 +1,6 @@
 // The kernels of one f16 array or of byte streams: fp8, FasterTransformer, MD5.
 #include <cstring>
+#include <limits>
 
 #include "context.h"
 
@@ -66,8 +67,11 @@ void compare_md5(Context& context, size_t count, size_t blocks) {
                        results[0], results[1]);
 }
 
-constexpr float kScales[] = {1.0f,        0.0625f,      0x1.24cp-9f, 0x1.d54p-4f, 0x1p-17f,
-                             0x1.ffcp+7f, 0x1.5554p-2f, 3.0f,        0.1f};
+// The last two make a NaN of an infinity, and of zero.
+constexpr float kScales[] = {
+    1.0f,        0.0625f,      0x1.24cp-9f, 0x1.d54p-4f, 0x1p-17f,
+    0x1.ffcp+7f, 0x1.5554p-2f, 3.0f,        0.1f,        std::numeric_limits<float>::infinity(),
+    0.0f};
 
 }  // namespace
 

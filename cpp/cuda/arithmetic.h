@@ -120,23 +120,17 @@ MLC_BOTH float add_one(float value) {
   return value + 1.0f;
 }
 
-MLC_BOTH uint8_t fp8_from_f32(Fp8 format, float value) {
-  const uint32_t bits = bits_of(value);
-  const uint32_t sign = bits >> 24 & 0x80;
-  const uint32_t magnitude = bits & 0x7FFFFFFF;
+// The sign is the dividend's: processors and GPUs differ in a NaN's that a division makes or hands
+// on.
+MLC_BOTH uint8_t divide_to_fp8(Fp8 format, float value, float scale) {
+  const uint32_t sign = bits_of(value) >> 24 & 0x80;
+  const uint32_t magnitude = bits_of(value / scale) & 0x7FFFFFFF;
   const bool e4m3 = format == Fp8::kE4m3;
   if (is_nan_bits(magnitude)) return static_cast<uint8_t>(sign | (e4m3 ? 0x7F : 0x7E));
   const uint32_t largest = e4m3 ? 0x7E : 0x7B;
   const uint32_t code =
       e4m3 ? narrow_magnitude(magnitude, 3, 7) : narrow_magnitude(magnitude, 2, 15);
   return static_cast<uint8_t>(sign | (code < largest ? code : largest));
-}
-
-// A NaN that comes out of a division keeps the dividend's sign on the processor, not on a GPU.
-MLC_BOTH uint8_t divide_to_fp8(Fp8 format, float value, float scale) {
-  const float quotient = value / scale;
-  const bool kept = is_nan_bits(bits_of(value) & 0x7FFFFFFF);
-  return fp8_from_f32(format, kept ? value : quotient);
 }
 
 // ---- group quantization

@@ -198,11 +198,12 @@ const KernelTable* open(const CudaRequest& request, const Text& why) {
     std::snprintf(why.at, why.bytes, "this process already uses GPU %d", now.device);
     return nullptr;
   }
+  // Another run of the same process may be reading the table.
+  if (now.host != request.host) now.table = table_over(*request.host);
   now.host = request.host;
   now.device = request.device;
   now.failed = false;
   now.unreported = false;
-  now.table = table_over(*request.host);
   return &now.table;
 }
 

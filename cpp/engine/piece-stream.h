@@ -23,7 +23,7 @@ class PieceStream {
               size_t tile_bytes)
       : pieces_(pieces),
         kernels_(kernels),
-        values_(sources, kernels),
+        values_(sources, kernels, 2 * tile_bytes),
         meter_(kernels),
         tile_bytes_(tile_bytes) {}
 

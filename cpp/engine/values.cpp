@@ -10,7 +10,6 @@ namespace {
 // Elements that pass through scratch at once: small enough for the L2 cache in float32. A whole
 // number of every block type's blocks.
 constexpr size_t kBatch = 16384;
-constexpr size_t kStagedRowBytes = 256 * 1024;
 
 uint8_t* grow(std::vector<uint8_t>* buffer, size_t bytes) {
   if (buffer->size() < bytes) buffer->resize(bytes);
@@ -229,7 +228,7 @@ Status ValueLoader::rows(const Piece& piece, uint64_t row, uint64_t rows, uint64
   }
   const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(piece.model);
   const uint64_t staged =
-      std::max<uint64_t>(1, std::min<uint64_t>(rows, kStagedRowBytes / row_bytes));
+      std::max<uint64_t>(1, std::min<uint64_t>(rows, staged_bytes_ / row_bytes));
   uint8_t* buffer = grow(&staged_rows_, static_cast<size_t>(staged) * row_bytes);
   *view = {buffer, piece.model, row_bytes, staged, false};
   if (cols == piece.cols) return load(piece, row * cols, staged * cols, buffer);

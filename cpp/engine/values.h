@@ -40,8 +40,9 @@ struct RowView {
 // Loads values for one lane: owns the scratch memory that this takes.
 class ValueLoader {
  public:
-  ValueLoader(const Sources& sources, const KernelTable& kernels)
-      : sources_(sources), kernels_(kernels) {}
+  // `staged_bytes`: about as much of rows that cannot be read where they lie is loaded at once.
+  ValueLoader(const Sources& sources, const KernelTable& kernels, size_t staged_bytes)
+      : sources_(sources), kernels_(kernels), staged_bytes_(staged_bytes) {}
 
   // Elements [first, first + count) of `gather` as the piece wants them: transformed and in its
   // model dtype. Written to `dst`.
@@ -83,6 +84,7 @@ class ValueLoader {
 
   const Sources& sources_;
   const KernelTable& kernels_;
+  size_t staged_bytes_;
   Meter* meter_ = nullptr;
   std::vector<uint8_t> fetched_;
   std::vector<uint8_t> packed_;

@@ -78,7 +78,8 @@ struct GroupKernels {
   void (*quantize)(const GroupQuantizeArgs* args);
 };
 
-// ---- fp8, FasterTransformer ----------------------------------------------------------------------
+// ---- fp8, FasterTransformer
+// ----------------------------------------------------------------------
 
 enum class Fp8 : uint8_t { kE4m3, kE5m2 };
 
@@ -105,7 +106,8 @@ struct Md5State {
 struct Md5Kernels {
   // How many streams one call advances at once at full speed.
   size_t lanes;
-  // Advances each of `count` (1 ... lanes) independent states by `blocks` 64-byte blocks at data[i].
+  // Advances each of `count` (1 ... lanes) independent states by `blocks` 64-byte blocks at
+  // data[i].
   void (*update)(Md5State* const* states, const uint8_t* const* data, size_t blocks, size_t count);
 };
 
@@ -133,7 +135,8 @@ struct GgmlKernels {
   void (*quantize)(GgmlType type, const uint8_t* src_f32, uint8_t* dst, size_t count);
 };
 
-// ---- statistics ----------------------------------------------------------------------------------
+// ---- statistics
+// ----------------------------------------------------------------------------------
 
 // What became of a tensor's elements; kernels add to it.
 struct Statistics {
@@ -148,15 +151,15 @@ struct Statistics {
 };
 
 struct StatisticsKernels {
-  // Compares `count` source elements with f32 values that were made from them; `made_f32` null: they
-  // are stored as they are. `from`: kF32, kF16 or kBf16; `model`: the dtype whose range counts.
-  // Squares are summed in f32, element i in lane i mod 16, and every 4096 elements the lanes are
-  // added, in order, to the f64 sums.
-  void (*compare)(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count,
-                  Statistics* out);
-  // The same for rows that GroupKernels.quantize has just made into words and scales, both there: what
-  // was made is (code - maximum code / 2) * scale in f32. Each row is summed by itself; 3-bit rows
-  // every 4000 elements, a whole number of groups. Counts the scales too.
+  // Compares `count` source elements with f32 values that were made from them; `made_f32` null:
+  // they are stored as they are. `from`: kF32, kF16 or kBf16; `model`: the dtype whose range
+  // counts. Squares are summed in f32, element i in lane i mod 16, and every 4096 elements the
+  // lanes are added, in order, to the f64 sums.
+  void (*compare)(DType from, DType model, const uint8_t* src, const uint8_t* made_f32,
+                  size_t count, Statistics* out);
+  // The same for rows that GroupKernels.quantize has just made into words and scales, both there:
+  // what was made is (code - maximum code / 2) * scale in f32. Each row is summed by itself; 3-bit
+  // rows every 4000 elements, a whole number of groups. Counts the scales too.
   void (*compare_groups)(const GroupQuantizeArgs* args, Statistics* out);
 };
 

@@ -1,11 +1,11 @@
 import { writeFile } from "node:fs/promises";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { OutputError } from "../core/errors.ts";
 import type { ConversionReport } from "../report/conversion-report.ts";
 import { type TensorQuality, worstOf } from "../report/statistics.ts";
 import { type ChatFlags, chatOptionsOf, withChatOptions } from "./chat-options.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
-import { byteSize, collect, positiveInteger, shardRange } from "./option-types.ts";
+import { byteSize, collect, deviceName, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
 import { toSourceOptions } from "./source-flags.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
@@ -13,6 +13,7 @@ import { formatBytes, formatSeconds } from "./units.ts";
 interface ConvertFlags extends ConversionFlags, ChatFlags {
   readonly quantization: readonly string[];
   readonly output: string;
+  readonly device: string;
   readonly backend: string;
   readonly threads?: number;
   readonly maxMemory?: number;
@@ -44,6 +45,9 @@ const OUTPUT_HELP =
   "folder for the result, or the .gguf file itself; {quantization} in it stands for the scheme, " +
   "and several schemes without it go into folders of their names in it";
 
+const DEVICE_HELP =
+  "where to compute: cpu, cuda:N (GPU N, with the package mlc-convert-cuda), or auto: a GPU if one can be used";
+
 /** Registers `convert`, the default command, and upstream's spelling of it. */
 export function registerConvert(program: Command): void {
   const convert = program.command("convert <model>", { isDefault: true });
@@ -65,7 +69,7 @@ export function registerConvert(program: Command): void {
 
 function withOptions(command: Command): Command {
   return withPrinting(withChatOptions(withConversionOptions(command)))
-    .addOption(new Option("--device <name>", "where to compute").choices(["auto", "cpu"]).default("auto"))
+    .option("--device <name>", DEVICE_HELP, deviceName, "cpu")
     .option("--backend <name>", "kernels to use: auto, or one that `doctor` lists", "auto")
     .option("--threads <count>", "worker threads (default: all processors)", positiveInteger)
     .option("--max-memory <size>", "memory the process may take (default: 256M)", byteSize)

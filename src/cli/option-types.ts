@@ -42,3 +42,10 @@ export function integer(text: string): number {
   if (text === "" || !Number.isSafeInteger(value)) throw new InvalidArgumentError("expected a whole number.");
   return value;
 }
+
+/** A device such as `cpu` or `cuda:0`. */
+export function deviceName(text: string): string {
+  if (!/^(?:cpu|auto|cuda(?::\d{1,4})?)$/.test(text))
+    throw new InvalidArgumentError("expected cpu, auto, cuda or cuda:N.");
+  return text;
+}

@@ -4,7 +4,7 @@ import type { OnEvent } from "../core/events.ts";
 import type { Layout, Shard, ShardResult } from "../core/layout.ts";
 import type { TensorStatistics } from "../core/statistics.ts";
 import type { CheckpointFile } from "../core/tensor-info.ts";
-import { createJob, type JobProgress, type NativeJob, STATISTICS } from "../native/addon.ts";
+import { createJob, type JobDevice, type JobProgress, type NativeJob, STATISTICS } from "../native/addon.ts";
 import type { OutputTensor } from "../plan/plan.ts";
 import type { Budget } from "./budget.ts";
 import { encodeShard } from "./program.ts";
@@ -27,6 +27,8 @@ export interface RunInput {
 
 export interface RunSettings {
   readonly backend: string;
+  /** The GPU that computes what it can; the backend does the rest. */
+  readonly device?: JobDevice;
   readonly budget: Budget;
   readonly sync: boolean;
   readonly map: boolean;
@@ -78,6 +80,7 @@ export async function runShards(
       hooks.onEvent({ type: "shard", path: shard.path, nbytes: shard.nbytes, md5 });
     });
     tell();
+    tellDeviceFailure(job, settings, hooks.onEvent);
   } catch (error) {
     hooks.signal?.throwIfAborted();
     throw translate(error);
@@ -149,12 +152,20 @@ const sumBytes = (shards: readonly Shard[]): number => shards.reduce((sum, { nby
 function openJob(files: readonly CheckpointFile[], settings: RunSettings): NativeJob {
   const { threads, lanes, tileBytes } = settings.budget;
   const sources = files.map(({ path, size }) => ({ path, size }));
-  const { backend, sync, map } = settings;
+  const { backend, device, sync, map } = settings;
   try {
-    return createJob({ sources, backend, threads, lanes, tileBytes, sync, map });
+    return createJob({ sources, backend, threads, lanes, tileBytes, sync, map, ...(device && { device }) });
   } catch (error) {
     throw translate(error);
   }
+}
+
+/** A GPU that was not insisted on may fail in the middle: the result is the same, but not what made it. */
+function tellDeviceFailure(job: NativeJob, { device }: RunSettings, onEvent: OnEvent): void {
+  const failure = job.deviceFailure();
+  if (!device || failure === undefined) return;
+  const message = `${device.name} failed, and the CPU did the rest: ${failure}`;
+  onEvent({ type: "notice", message });
 }
 
 /** In the order of cpp/kernels/kernels.h `Statistics`. */
@@ -192,6 +203,7 @@ function addShard(
 const HINTS: Readonly<Record<string, string>> = {
   E_DISK_FULL: "make room and run the same command again: it continues where it stopped",
   E_SOURCE_CHANGED: "the file changed since its header was read; run the command again",
+  E_DEVICE: "run the same command with --device cpu: it continues where it stopped",
 };
 
 /** An error of the addon as an error of this package. */

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import type { ConvertEvent, OnEvent } from "../core/events.ts";
 import type { FileFrame, Layout, Shard, ShardResult } from "../core/layout.ts";
 import { chooseBackend } from "../native/addon.ts";
+import { chooseDevice } from "../native/cuda.ts";
 import type { Plan } from "../plan/plan.ts";
-import { budgetOf, DEFAULT_MAX_MEMORY } from "./budget.ts";
+import { budgetOf, DEFAULT_MAX_MEMORY, deviceBudgetOf } from "./budget.ts";
 import { checkCloseValues } from "./close-values.ts";
 import { type HashedPart, hashFiles } from "./hash-files.ts";
 import { type Journal, openJournal } from "./journal.ts";
@@ -40,6 +41,8 @@ export interface OutputRequest {
 export interface ExecuteOptions {
   /** Name of a backend, or `auto`. */
   readonly backend?: string;
+  /** Where to compute: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU if one can be used. Default `cpu`. */
+  readonly device?: string;
   /** Worker threads; default: all processors. */
   readonly threads?: number;
   /** Bytes of anonymous memory the process may reach. */
@@ -65,6 +68,7 @@ export interface ExecuteDeps {
 export interface WrittenOutput {
   /** The finished folder or file; the staging folder when only some shards were asked for. */
   readonly folder: string;
+  /** The backend's name, or the GPU's: `cuda:0`. */
   readonly backend: string;
   readonly threads: number;
   readonly results: ReadonlyMap<number, ShardResult>;
@@ -78,7 +82,7 @@ export interface WrittenOutput {
  *
  * @throws {OutputError} where the target cannot take the result
  * @throws {CheckpointError} where a source is not what its header said
- * @throws {KernelError} for a backend that cannot run
+ * @throws {KernelError} for a backend or a device that cannot run
  */
 export async function writeOutput(
   request: OutputRequest,
@@ -101,7 +105,7 @@ export async function writeOutputs(
   options: ExecuteOptions,
   deps: ExecuteDeps,
 ): Promise<readonly WrittenOutput[]> {
-  const context = { options, settings: settingsOf(options), deps };
+  const context = { options, settings: await settingsOf(options, deps.onEvent), deps };
   const opened: OpenOutput[] = [];
   try {
     for (const request of requests) {
@@ -117,11 +121,15 @@ export async function writeOutputs(
   }
 }
 
-function settingsOf(options: ExecuteOptions): RunSettings {
+async function settingsOf(options: ExecuteOptions, onEvent: OnEvent): Promise<RunSettings> {
   const threads = options.threads ?? cpus().length;
+  const { device, notice } = await chooseDevice(options.device ?? "cpu");
+  if (notice !== undefined) onEvent({ type: "notice", message: notice });
+  const budget = device ? deviceBudgetOf : budgetOf;
   return {
     backend: chooseBackend(options.backend ?? "auto"),
-    budget: budgetOf(threads, options.maxMemory ?? DEFAULT_MAX_MEMORY),
+    ...(device && { device }),
+    budget: budget(threads, options.maxMemory ?? DEFAULT_MAX_MEMORY),
     sync: options.sync ?? true,
     map: options.map ?? true,
     measured: (options.stats ?? false) || (options.strict ?? false),
@@ -186,7 +194,8 @@ async function fill(outputs: readonly OpenOutput[], context: Context): Promise<r
   for (const [index, output] of outputs.entries()) {
     const results = run.results[index] ?? new Map<number, ShardResult>();
     const folder = options.onlyShards ? output.staging.folder : await publish(output, results, settings.sync);
-    const { backend, budget } = settings;
+    const { budget } = settings;
+    const backend = settings.device?.name ?? settings.backend;
     const resumed = output.finished.size;
     written.push({ folder, backend, threads: budget.threads, results, resumed, phases: run.phases });
   }

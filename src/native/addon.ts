@@ -10,6 +10,17 @@ export interface BackendInfo {
   readonly reason?: string;
 }
 
+/** A GPU to compute on, through the CUDA library. */
+export interface JobDevice {
+  /** As `--device` takes it: `cuda:0`. */
+  readonly name: string;
+  /** Absolute path of the CUDA library. */
+  readonly library: string;
+  readonly index: number;
+  /** The run fails when the GPU fails in the middle; else the backend goes on. */
+  readonly required: boolean;
+}
+
 /** Options of a native run. Paths are absolute. */
 export interface JobOptions {
   readonly sources: readonly { readonly path: string; readonly size: number }[];
@@ -23,6 +34,8 @@ export interface JobOptions {
   readonly sync: boolean;
   /** Map source files; false: read them in pieces. */
   readonly map: boolean;
+  /** Computes what it can; the backend does the rest. Default: none. */
+  readonly device?: JobDevice;
 }
 
 /** One shard for a native run. An empty path: the bytes are only hashed. */
@@ -58,6 +71,8 @@ export interface NativeJob {
   start(onShard: (id: number, md5: string, statistics: Float64Array) => void): Promise<void>;
   cancel(): void;
   progress(): JobProgress;
+  /** Why the GPU failed in the middle, if it did; complete once `start` is settled. */
+  deviceFailure(): string | undefined;
 }
 
 /** Numbers of cpp/kernels/kernels.h `Statistics`. */
@@ -66,6 +81,13 @@ export const STATISTICS = 8;
 interface Addon {
   readonly Job: new (options: JobOptions) => NativeJob;
   listBackends(): readonly BackendInfo[];
+  /** Throws an Error with the reason where the library cannot be opened or finds no driver. */
+  listCudaDevices(library: string): readonly {
+    readonly name: string;
+    readonly memoryBytes: number;
+    readonly computeCapability: string;
+    readonly reason?: string;
+  }[];
 }
 
 const PACKAGE_ROOT: string = fileURLToPath(new URL("../..", import.meta.url));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { budgetOf, DEFAULT_MAX_MEMORY } from "../../src/execute/budget.ts";
+import { budgetOf, DEFAULT_MAX_MEMORY, deviceBudgetOf } from "../../src/execute/budget.ts";
 import { failureOf } from "../support/failure-of.ts";
 
 const MIB = 2 ** 20;
@@ -17,5 +17,30 @@ describe("the memory budget", () => {
     expect(error).toMatchObject({ name: "PlanError", code: "E_MEMORY" });
     expect(error.message).toBe("64 threads need at least 416 MiB, allowed are 256 MiB");
     expect(() => budgetOf(64, 416 * MIB)).not.toThrow();
+  });
+});
+describe("the budget of a GPU", () => {
+  it("has fewer lanes and larger tiles than the processor's where memory allows", () => {
+    const onProcessor = budgetOf(2, 1024 * MIB);
+    const onGpu = deviceBudgetOf(2, 1024 * MIB);
+    expect(onGpu.tileBytes).toBe(4 * MIB);
+    expect(onGpu.lanes).toBeLessThan(onProcessor.lanes);
+  });
+
+  it("shrinks its tiles before it gives up", () => {
+    const sizes = [1024, 256, 160].map((mib) => deviceBudgetOf(2, mib * MIB).tileBytes);
+    expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
+    expect(new Set(sizes).size).toBe(3);
+  });
+
+  it("says how much memory is needed, and takes exactly that much", () => {
+    let needed = 0;
+    try {
+      deviceBudgetOf(16, 100 * MIB);
+    } catch (error) {
+      needed = Number(/at least (\d+) MiB/.exec((error as Error).message)?.[1]);
+    }
+    expect(deviceBudgetOf(16, needed * MIB)).toMatchObject({ threads: 16, lanes: 1 });
+    expect(() => deviceBudgetOf(16, (needed - 1) * MIB)).toThrow("16 threads need");
   });
 });

@@ -20,12 +20,14 @@ export interface GoldenRun {
   readonly folder: string;
   readonly quantization: string;
   readonly backend: string;
+  /** Default: the processor. */
+  readonly device?: string;
   readonly threads: number;
 }
 
 const md5 = (bytes: Uint8Array | string): string => createHash("md5").update(bytes).digest("hex");
 
-async function run({ golden, folder, quantization, backend, threads }: GoldenRun): Promise<string> {
+async function run({ golden, folder, quantization, backend, device, threads }: GoldenRun): Promise<string> {
   const [name, preshard] = quantization.split(" preshard=") as [string, string | undefined];
   const output = join(folder, `out ${quantization} ${backend} ${threads}`);
   const source = golden.sourceFormat === "awq" ? { source: join(folder, "model.safetensors") } : {};
@@ -37,6 +39,7 @@ async function run({ golden, folder, quantization, backend, threads }: GoldenRun
     modelType: golden.architecture,
     output,
     backend,
+    ...(device === undefined ? {} : { device }),
     threads,
     sync: false,
     legacyIndex: false,

@@ -46,11 +46,13 @@ struct E5m2 {
   static constexpr int kNan = 0x7E;
 };
 
-// Eight f32 -> eight fp8 in the low bytes of the lanes.
+// Eight f32 -> eight fp8 in the low bytes of the lanes. The sign is the dividend's.
 template <class F>
-__m256i encode8(__m256 value) {
+__m256i encode8(__m256 dividend, __m256 divisor) {
+  const __m256 value = _mm256_div_ps(dividend, divisor);
   const __m256i bits = _mm256_castps_si256(value);
-  const __m256i sign = _mm256_and_si256(_mm256_srli_epi32(bits, 24), _mm256_set1_epi32(0x80));
+  const __m256i sign = _mm256_and_si256(_mm256_srli_epi32(_mm256_castps_si256(dividend), 24),
+                                        _mm256_set1_epi32(0x80));
   const __m256 positive =
       _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF)));
   const __m256 magnitude = _mm256_min_ps(positive, _mm256_set1_ps(F::kLargest));
@@ -76,7 +78,7 @@ template <class F>
 void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
   const __m256 divisor = _mm256_set1_ps(scale);
   const auto step = [&](const uint8_t* in) {
-    const __m256i wide = encode8<F>(_mm256_div_ps(load8<DType::kF16>(in), divisor));
+    const __m256i wide = encode8<F>(load8<DType::kF16>(in), divisor);
     const __m128i words =
         _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
     return _mm_packus_epi16(words, words);

@@ -28,12 +28,11 @@ struct Halves {
   Sums half[2];
 };
 
-__m256 absolute(__m256 value) {
-  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
-}
+__m256 absolute(__m256 value) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value); }
 
 void count_unusable(__m256 magnitude, int usable, Statistics* out) {
-  const int finite = _mm256_movemask_ps(_mm256_cmp_ps(magnitude, _mm256_set1_ps(kMaxFinite), _CMP_LE_OQ));
+  const int finite =
+      _mm256_movemask_ps(_mm256_cmp_ps(magnitude, _mm256_set1_ps(kMaxFinite), _CMP_LE_OQ));
   const int unusable = ~usable & 0xFF;
   const int overflowed = _mm_popcnt_u32(static_cast<unsigned>(unusable & finite));
   out->overflowed += static_cast<uint64_t>(overflowed);
@@ -167,8 +166,9 @@ __m256 decode8(uint32_t word, int first, __m256 scale) {
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   const __m256i places = _mm256_add_epi32(lanes, _mm256_set1_epi32(first));
   const __m256i shifts = _mm256_mullo_epi32(places, _mm256_set1_epi32(S::kBits));
-  const __m256i codes = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(word)), shifts),
-                                         _mm256_set1_epi32((1 << S::kBits) - 1));
+  const __m256i codes =
+      _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(word)), shifts),
+                       _mm256_set1_epi32((1 << S::kBits) - 1));
   const __m256i centred = _mm256_sub_epi32(codes, _mm256_set1_epi32((1 << (S::kBits - 1)) - 1));
   return _mm256_mul_ps(_mm256_cvtepi32_ps(centred), scale);
 }
@@ -225,7 +225,8 @@ void compare_row(const Row& row, size_t cols, Statistics* out) {
       continue;
     }
     decode_block<S>(part, count, made);
-    compare_block<S::kFrom, true>(limit, part.src, reinterpret_cast<const uint8_t*>(made), count, out);
+    compare_block<S::kFrom, true>(limit, part.src, reinterpret_cast<const uint8_t*>(made), count,
+                                  out);
   }
 }
 
@@ -243,7 +244,8 @@ template <class S>
 void compare_rows(const GroupQuantizeArgs& args, Statistics* out) {
   for (size_t row = 0; row < args.rows; ++row) {
     const Row all = {args.src + row * args.src_row_stride, args.words + row * args.word_row_stride,
-                     args.word_stride, args.scales + row * args.scale_row_stride, args.scale_stride};
+                     args.word_stride, args.scales + row * args.scale_row_stride,
+                     args.scale_stride};
     out->elements += args.cols;
     compare_row<S>(all, args.cols, out);
     count_scales<S>(all, (args.cols + S::kGroup - 1) / S::kGroup, out);

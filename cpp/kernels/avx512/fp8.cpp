@@ -43,10 +43,12 @@ struct E5m2 {
   static constexpr int kNan = 0x7E;
 };
 
+// The sign is the dividend's.
 template <class F>
-__m128i encode16(__m512 value) {
-  const __m512i bits = _mm512_castps_si512(value);
-  const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(bits, 24), _mm512_set1_epi32(0x80));
+__m128i encode16(__m512 dividend, __m512 divisor) {
+  const __m512 value = _mm512_div_ps(dividend, divisor);
+  const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(_mm512_castps_si512(dividend), 24),
+                                        _mm512_set1_epi32(0x80));
   const __m512 magnitude = _mm512_min_ps(_mm512_abs_ps(value), _mm512_set1_ps(F::kLargest));
 
   const __m512i normal_bits = _mm512_castps_si512(magnitude);
@@ -73,8 +75,8 @@ void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
   const __m512 divisor = _mm512_set1_ps(scale);
   for (size_t i = 0; i < count; i += 16) {
     const __mmask16 lanes = first_lanes(count - i);
-    const __m512 value = _mm512_div_ps(load16<DType::kF16>(src + i * 2, lanes), divisor);
-    _mm_mask_storeu_epi8(dst + i, lanes, encode16<F>(value));
+    const __m512 dividend = load16<DType::kF16>(src + i * 2, lanes);
+    _mm_mask_storeu_epi8(dst + i, lanes, encode16<F>(dividend, divisor));
   }
 }
 

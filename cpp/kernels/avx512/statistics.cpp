@@ -145,10 +145,12 @@ __m512i load_words(const uint8_t* words, size_t stride) {
 
 // Elements 16 * half ... of a 4-bit group; the lookup takes the lowest four bits of a lane.
 __m512 decode4(__m512i words, size_t half, __m512 table) {
-  const __m512i shifts = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+  const __m512i shifts =
+      _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
   const __m512i first = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
   const __m512i word = _mm512_add_epi32(first, _mm512_set1_epi32(static_cast<int>(2 * half)));
-  return _mm512_permutexvar_ps(_mm512_srlv_epi32(_mm512_permutexvar_epi32(word, words), shifts), table);
+  return _mm512_permutexvar_ps(_mm512_srlv_epi32(_mm512_permutexvar_epi32(word, words), shifts),
+                               table);
 }
 
 // Ten values of a 3-bit word in the lower lanes.
@@ -219,7 +221,8 @@ void compare_row(const Row& row, size_t cols, Statistics* out) {
       continue;
     }
     decode_block<S>(part, count, made);
-    compare_block<S::kFrom, true>(limit, part.src, reinterpret_cast<const uint8_t*>(made), count, out);
+    compare_block<S::kFrom, true>(limit, part.src, reinterpret_cast<const uint8_t*>(made), count,
+                                  out);
   }
 }
 
@@ -237,7 +240,8 @@ template <class S>
 void compare_rows(const GroupQuantizeArgs& args, Statistics* out) {
   for (size_t row = 0; row < args.rows; ++row) {
     const Row all = {args.src + row * args.src_row_stride, args.words + row * args.word_row_stride,
-                     args.word_stride, args.scales + row * args.scale_row_stride, args.scale_stride};
+                     args.word_stride, args.scales + row * args.scale_row_stride,
+                     args.scale_stride};
     out->elements += args.cols;
     compare_row<S>(all, args.cols, out);
     count_scales<S>(all, (args.cols + S::kGroup - 1) / S::kGroup, out);

@@ -36,13 +36,13 @@ struct E5m2 {
 
 // A normal number keeps its upper mantissa bits, rounded as an integer, with the exponent rebiased;
 // below the smallest normal the code is the number of smallest subnormals: 8 of them, or 4, are the
-// smallest normal again.
+// smallest normal again. The sign is the dividend's.
 template <class Format>
-uint32x4_t encode_four(float32x4_t v) {
+uint32x4_t encode_four(float32x4_t dividend, float32x4_t scale) {
   constexpr int kDrop = 23 - Format::kMantissa;
   constexpr int kSubnormal = Format::kBias - 1 + Format::kMantissa;  // smallest is 2^-kSubnormal
-  const uint32x4_t bits = bits_of(v);
-  const uint32x4_t sign = vandq_u32(vshrq_n_u32(bits, 24), vdupq_n_u32(0x80));
+  const uint32x4_t bits = bits_of(vdivq_f32(dividend, scale));
+  const uint32x4_t sign = vandq_u32(vshrq_n_u32(bits_of(dividend), 24), vdupq_n_u32(0x80));
   const uint32x4_t magnitude = vandq_u32(bits, vdupq_n_u32(0x7FFFFFFF));
 
   const uint32x4_t odd = vandq_u32(vshrq_n_u32(magnitude, kDrop), vdupq_n_u32(1));
@@ -64,8 +64,8 @@ uint32x4_t encode_four(float32x4_t v) {
 template <class Format>
 void encode_eight(const uint8_t* src, float32x4_t scale, uint8_t* dst) {
   const uint16x8_t bits = load_u16(src);
-  const uint32x4_t low = encode_four<Format>(vdivq_f32(widen_f16(vget_low_u16(bits)), scale));
-  const uint32x4_t high = encode_four<Format>(vdivq_f32(widen_f16(vget_high_u16(bits)), scale));
+  const uint32x4_t low = encode_four<Format>(widen_f16(vget_low_u16(bits)), scale);
+  const uint32x4_t high = encode_four<Format>(widen_f16(vget_high_u16(bits)), scale);
   vst1_u8(dst, vmovn_u16(vcombine_u16(vmovn_u32(low), vmovn_u32(high))));
 }
 

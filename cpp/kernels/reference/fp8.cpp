@@ -15,9 +15,11 @@ void absmax(const uint8_t* src, size_t count, uint16_t* running) {
   *running = max;
 }
 
-// Saturates, infinities too; a NaN keeps its sign: e4m3 has one NaN, e5m2's is the quiet one.
-uint8_t encode_one(Fp8 format, float value) {
-  const uint32_t sign = bits_of(value) >> 24 & 0x80;
+// Saturates, infinities too. The sign is the dividend's, also a NaN's: processors differ in the
+// sign of a NaN that a division itself makes. e4m3 has one NaN, e5m2's is the quiet one.
+uint8_t encode_one(Fp8 format, float dividend, float scale) {
+  const float value = dividend / scale;
+  const uint32_t sign = bits_of(dividend) >> 24 & 0x80;
   const bool e4m3 = format == Fp8::kE4m3;
   if (is_nan(value)) return static_cast<uint8_t>(sign | (e4m3 ? 0x7F : 0x7E));
   const uint32_t largest = e4m3 ? 0x7E : 0x7B;  // 448 and 57344
@@ -29,7 +31,7 @@ uint8_t encode_one(Fp8 format, float value) {
 
 void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    dst[i] = encode_one(format, f32_from_f16(load<uint16_t>(src + i * 2)) / scale);
+    dst[i] = encode_one(format, f32_from_f16(load<uint16_t>(src + i * 2)), scale);
   }
 }
 

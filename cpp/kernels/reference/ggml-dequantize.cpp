@@ -1,4 +1,5 @@
-// Values of GGUF blocks (gguf.md, section 2, "Dequantization"): float32, in the order written there.
+// Values of GGUF blocks (gguf.md, section 2, "Dequantization"): float32, in the order written
+// there.
 #include "ggml-arithmetic.h"
 #include "ggml.h"
 
@@ -62,7 +63,8 @@ void mxfp4(const uint8_t* src, float* dst) {
   }
 }
 
-// Element i of 256 two-bit codes, four to a byte: within a half of 128, plane i div 32, byte i mod 32.
+// Element i of 256 two-bit codes, four to a byte: within a half of 128, plane i div 32, byte i
+// mod 32.
 int code2(const uint8_t* qs, int i) {
   return (qs[32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32))) & 3;
 }
@@ -144,19 +146,32 @@ void iq4_xs(const uint8_t* src, float* dst) {
 
 DequantizeBlock dequantize_block(GgmlType type) {
   switch (type) {
-    case GgmlType::kQ8_0: return q8_0;
-    case GgmlType::kQ4_0: return q4_0;
-    case GgmlType::kQ4_1: return q4_1;
-    case GgmlType::kQ5_0: return q5_0;
-    case GgmlType::kQ5_1: return q5_1;
-    case GgmlType::kQ2K: return q2_k;
-    case GgmlType::kQ3K: return q3_k;
-    case GgmlType::kQ4K: return q45_k<false>;
-    case GgmlType::kQ5K: return q45_k<true>;
-    case GgmlType::kQ6K: return q6_k;
-    case GgmlType::kIq4Nl: return iq4_nl;
-    case GgmlType::kIq4Xs: return iq4_xs;
-    case GgmlType::kMxfp4: return mxfp4;
+    case GgmlType::kQ8_0:
+      return q8_0;
+    case GgmlType::kQ4_0:
+      return q4_0;
+    case GgmlType::kQ4_1:
+      return q4_1;
+    case GgmlType::kQ5_0:
+      return q5_0;
+    case GgmlType::kQ5_1:
+      return q5_1;
+    case GgmlType::kQ2K:
+      return q2_k;
+    case GgmlType::kQ3K:
+      return q3_k;
+    case GgmlType::kQ4K:
+      return q45_k<false>;
+    case GgmlType::kQ5K:
+      return q45_k<true>;
+    case GgmlType::kQ6K:
+      return q6_k;
+    case GgmlType::kIq4Nl:
+      return iq4_nl;
+    case GgmlType::kIq4Xs:
+      return iq4_xs;
+    case GgmlType::kMxfp4:
+      return mxfp4;
   }
   return nullptr;
 }

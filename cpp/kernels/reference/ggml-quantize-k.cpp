@@ -1,5 +1,5 @@
-// Quantization of the K types: 256 values in sub-blocks with scales of their own (gguf.md, section 2).
-// Without an importance matrix. Every sum runs in index order with one accumulator.
+// Quantization of the K types: 256 values in sub-blocks with scales of their own (gguf.md, section
+// 2). Without an importance matrix. Every sum runs in index order with one accumulator.
 #include "ggml-arithmetic.h"
 #include "ggml.h"
 

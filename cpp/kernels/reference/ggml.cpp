@@ -1,4 +1,5 @@
-// The reference table of the GGUF block types: blocks one after the other, each through its function.
+// The reference table of the GGUF block types: blocks one after the other, each through its
+// function.
 #include "ggml.h"
 
 #include <cstring>
@@ -8,19 +9,32 @@ namespace {
 
 ggml::QuantizeBlock quantize_block(GgmlType type) {
   switch (type) {
-    case GgmlType::kQ8_0: return ggml::quantize_q8_0;
-    case GgmlType::kQ4_0: return ggml::quantize_q4_0;
-    case GgmlType::kQ4_1: return ggml::quantize_q4_1;
-    case GgmlType::kQ5_0: return ggml::quantize_q5_0;
-    case GgmlType::kQ5_1: return ggml::quantize_q5_1;
-    case GgmlType::kQ2K: return ggml::quantize_q2_k;
-    case GgmlType::kQ3K: return ggml::quantize_q3_k;
-    case GgmlType::kQ4K: return ggml::quantize_q4_k;
-    case GgmlType::kQ5K: return ggml::quantize_q5_k;
-    case GgmlType::kQ6K: return ggml::quantize_q6_k;
-    case GgmlType::kIq4Nl: return ggml::quantize_iq4_nl;
-    case GgmlType::kIq4Xs: return ggml::quantize_iq4_xs;
-    case GgmlType::kMxfp4: return ggml::quantize_mxfp4;
+    case GgmlType::kQ8_0:
+      return ggml::quantize_q8_0;
+    case GgmlType::kQ4_0:
+      return ggml::quantize_q4_0;
+    case GgmlType::kQ4_1:
+      return ggml::quantize_q4_1;
+    case GgmlType::kQ5_0:
+      return ggml::quantize_q5_0;
+    case GgmlType::kQ5_1:
+      return ggml::quantize_q5_1;
+    case GgmlType::kQ2K:
+      return ggml::quantize_q2_k;
+    case GgmlType::kQ3K:
+      return ggml::quantize_q3_k;
+    case GgmlType::kQ4K:
+      return ggml::quantize_q4_k;
+    case GgmlType::kQ5K:
+      return ggml::quantize_q5_k;
+    case GgmlType::kQ6K:
+      return ggml::quantize_q6_k;
+    case GgmlType::kIq4Nl:
+      return ggml::quantize_iq4_nl;
+    case GgmlType::kIq4Xs:
+      return ggml::quantize_iq4_xs;
+    case GgmlType::kMxfp4:
+      return ggml::quantize_mxfp4;
   }
   return nullptr;
 }

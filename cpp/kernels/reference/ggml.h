@@ -15,19 +15,32 @@ struct GgmlLayout {
 
 inline constexpr GgmlLayout ggml_layout(GgmlType type) {
   switch (type) {
-    case GgmlType::kQ8_0: return {32, 34};
-    case GgmlType::kQ4_0: return {32, 18};
-    case GgmlType::kQ4_1: return {32, 20};
-    case GgmlType::kQ5_0: return {32, 22};
-    case GgmlType::kQ5_1: return {32, 24};
-    case GgmlType::kQ2K: return {256, 84};
-    case GgmlType::kQ3K: return {256, 110};
-    case GgmlType::kQ4K: return {256, 144};
-    case GgmlType::kQ5K: return {256, 176};
-    case GgmlType::kQ6K: return {256, 210};
-    case GgmlType::kIq4Nl: return {32, 18};
-    case GgmlType::kIq4Xs: return {256, 136};
-    case GgmlType::kMxfp4: return {32, 17};
+    case GgmlType::kQ8_0:
+      return {32, 34};
+    case GgmlType::kQ4_0:
+      return {32, 18};
+    case GgmlType::kQ4_1:
+      return {32, 20};
+    case GgmlType::kQ5_0:
+      return {32, 22};
+    case GgmlType::kQ5_1:
+      return {32, 24};
+    case GgmlType::kQ2K:
+      return {256, 84};
+    case GgmlType::kQ3K:
+      return {256, 110};
+    case GgmlType::kQ4K:
+      return {256, 144};
+    case GgmlType::kQ5K:
+      return {256, 176};
+    case GgmlType::kQ6K:
+      return {256, 210};
+    case GgmlType::kIq4Nl:
+      return {32, 18};
+    case GgmlType::kIq4Xs:
+      return {256, 136};
+    case GgmlType::kMxfp4:
+      return {32, 17};
   }
   return {0, 0};
 }

@@ -95,7 +95,8 @@ void compare_groups(const GroupQuantizeArgs* args, Statistics* out) {
     }
     for (size_t col = 0; col < args->cols; col += args->group) {
       const uint8_t* scales = args->scales + row * args->scale_row_stride;
-      const float scale = load_as_f32(args->model, scales + col / args->group * args->scale_stride, 0);
+      const float scale =
+          load_as_f32(args->model, scales + col / args->group * args->scale_stride, 0);
       out->zero_groups += scale == 0;
       out->infinite_scales += !(f32_from_bits(bits_of(scale) & 0x7FFFFFFF) <= kMaxFinite);
     }
