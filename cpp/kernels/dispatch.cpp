@@ -78,11 +78,11 @@ const Candidate* candidates() {
 #else
     {"avx512",
      why_no_avx512,
-     {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft, &kAvx512Md5, nullptr,
+     {&kAvx512Element, &kAvx512Group, &kAvx512Fp8, &kAvx512Ft, &kAvx512Md5, &kGgmlAvx512,
       &kAvx512Statistics}},
     {"avx2",
      why_no_avx2,
-     {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5, nullptr, &kAvx2Statistics}},
+     {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5, &kGgmlAvx2, &kAvx2Statistics}},
 #endif
 #if defined(__aarch64__) || defined(_M_ARM64)
     {"neon", why_no_neon, {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5}},

@@ -6,5 +6,7 @@
 namespace mlc {
 
 extern const GgmlKernels kGgmlReference;
+extern const GgmlKernels kGgmlAvx2;
+extern const GgmlKernels kGgmlAvx512;
 
 }  // namespace mlc

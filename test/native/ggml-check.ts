@@ -2,13 +2,15 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const SOURCE = fileURLToPath(new URL("../../cpp/check", import.meta.url));
-const BUILD = fileURLToPath(new URL("../../build/check", import.meta.url));
+const SOURCE = fileURLToPath(new URL("../..", import.meta.url));
+const BUILD = fileURLToPath(new URL("../../build/ggml-check", import.meta.url));
 
 /** Builds the program that runs the GGUF kernels without Node, and returns its path. */
 export function buildGgmlCheck(): string {
-  execFileSync("cmake", ["-S", SOURCE, "-B", BUILD], { stdio: "pipe" });
-  execFileSync("cmake", ["--build", BUILD, "--target", "ggml-check"], { stdio: "pipe" });
+  execFileSync("cmake", ["-S", SOURCE, "-B", BUILD, "-DCMAKE_BUILD_TYPE=Release", "-DMLC_ADDON=OFF"], {
+    stdio: "pipe",
+  });
+  execFileSync("cmake", ["--build", BUILD, "--target", "ggml-check", "--parallel", "2"], { stdio: "pipe" });
   return `${BUILD}/ggml-check`;
 }
 

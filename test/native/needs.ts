@@ -1,4 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { describe } from "vitest";
 
 /** Whether a program can be started here. */
@@ -6,17 +9,29 @@ function hasProgram(name: string): boolean {
   return spawnSync(name, ["--version"], { stdio: "ignore" }).error === undefined;
 }
 
+/** Whether a package is installed; those of other platforms never are. */
+function hasPackage(name: string): boolean {
+  const folders = createRequire(import.meta.url).resolve.paths(name) ?? [];
+  return folders.some((folder) => existsSync(join(folder, name, "package.json")));
+}
+
+interface Needs {
+  readonly feature: string;
+  readonly programs: readonly string[];
+  readonly packages?: readonly string[];
+}
+
 /**
- * Declares tests that need programs which a developer's machine may lack.
+ * Declares tests that need programs or packages which a developer's machine may lack.
  *
  * Without them the tests are listed as skipped, and the reason is printed; where the environment variable
  * MLC_CONVERT_REQUIRE (a list with commas) names `feature`, as in CI, the suite fails instead.
  */
-export function describeWith(
-  { feature, programs }: { readonly feature: string; readonly programs: readonly string[] },
-  tests: () => void,
-): void {
-  const missing = programs.filter((program) => !hasProgram(program));
+export function describeWith({ feature, programs, packages = [] }: Needs, tests: () => void): void {
+  const missing = [
+    ...programs.filter((program) => !hasProgram(program)),
+    ...packages.filter((name) => !hasPackage(name)),
+  ];
   if (missing.length === 0) {
     describe(feature, tests);
     return;

@@ -142,9 +142,7 @@ void iq4_xs(const uint8_t* src, float* dst) {
   }
 }
 
-}  // namespace
-
-DequantizeBlock dequantize_block(GgmlType type) {
+DequantizeBlock find_block(GgmlType type) {
   switch (type) {
     case GgmlType::kQ8_0:
       return q8_0;
@@ -176,5 +174,9 @@ DequantizeBlock dequantize_block(GgmlType type) {
   return nullptr;
 }
 
+}  // namespace
 }  // namespace ggml
+
+const ggml::FindDequantizer kGgmlDequantize = ggml::find_block;
+
 }  // namespace mlc

@@ -51,8 +51,6 @@ int floor_log2_f32(float a) {
   return below < limit ? next : exponent;
 }
 
-}  // namespace
-
 void quantize_q8_0(const float* x, uint8_t* dst) {
   const float d = std::fabs(absmax(x, 32)) / 127.0f;
   const float id = inverse(d);
@@ -125,5 +123,28 @@ void quantize_mxfp4(const float* x, uint8_t* dst) {
   pack_nibbles(q, dst + 1);
 }
 
+QuantizeBlock find_block(GgmlType type) {
+  switch (type) {
+    case GgmlType::kQ8_0:
+      return quantize_q8_0;
+    case GgmlType::kQ4_0:
+      return quantize_q4_0;
+    case GgmlType::kQ4_1:
+      return quantize_q4_1;
+    case GgmlType::kQ5_0:
+      return quantize_q5_0;
+    case GgmlType::kQ5_1:
+      return quantize_q5_1;
+    case GgmlType::kMxfp4:
+      return quantize_mxfp4;
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
 }  // namespace ggml
+
+const ggml::FindQuantizer kGgmlQuantize32 = ggml::find_block;
+
 }  // namespace mlc

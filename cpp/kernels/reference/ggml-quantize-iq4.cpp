@@ -59,8 +59,6 @@ void pack_levels(const float* x, float inverse_scale, uint8_t* dst) {
   }
 }
 
-}  // namespace
-
 void quantize_iq4_nl(const float* x, uint8_t* dst) {
   const float scale = search_scale(x);
   store_f16(dst, scale);
@@ -83,5 +81,20 @@ void quantize_iq4_xs(const float* x, uint8_t* dst) {
   }
 }
 
+QuantizeBlock find_block(GgmlType type) {
+  switch (type) {
+    case GgmlType::kIq4Nl:
+      return quantize_iq4_nl;
+    case GgmlType::kIq4Xs:
+      return quantize_iq4_xs;
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
 }  // namespace ggml
+
+const ggml::FindQuantizer kGgmlQuantizeIq4 = ggml::find_block;
+
 }  // namespace mlc

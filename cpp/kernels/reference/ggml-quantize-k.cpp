@@ -248,8 +248,6 @@ float descend_3bit(const float* x, int* code) {
   return b > 0.0f ? a / b : 0.0f;
 }
 
-}  // namespace
-
 void quantize_q4_k(const float* x, uint8_t* dst) {
   quantize_q45_k(x, dst, {32, 15, -1.0f, 20, false});
 }
@@ -348,5 +346,26 @@ void quantize_q6_k(const float* x, uint8_t* dst) {
   }
 }
 
+QuantizeBlock find_block(GgmlType type) {
+  switch (type) {
+    case GgmlType::kQ2K:
+      return quantize_q2_k;
+    case GgmlType::kQ3K:
+      return quantize_q3_k;
+    case GgmlType::kQ4K:
+      return quantize_q4_k;
+    case GgmlType::kQ5K:
+      return quantize_q5_k;
+    case GgmlType::kQ6K:
+      return quantize_q6_k;
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
 }  // namespace ggml
+
+const ggml::FindQuantizer kGgmlQuantizeK = ggml::find_block;
+
 }  // namespace mlc

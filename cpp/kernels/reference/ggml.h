@@ -13,7 +13,7 @@ struct GgmlLayout {
   int block_bytes;
 };
 
-inline constexpr GgmlLayout ggml_layout(GgmlType type) {
+static constexpr GgmlLayout ggml_layout(GgmlType type) {
   switch (type) {
     case GgmlType::kQ8_0:
       return {32, 34};
@@ -50,22 +50,15 @@ namespace ggml {
 using QuantizeBlock = void (*)(const float* x, uint8_t* dst);
 using DequantizeBlock = void (*)(const uint8_t* src, float* dst);
 
-void quantize_q8_0(const float* x, uint8_t* dst);
-void quantize_q4_0(const float* x, uint8_t* dst);
-void quantize_q4_1(const float* x, uint8_t* dst);
-void quantize_q5_0(const float* x, uint8_t* dst);
-void quantize_q5_1(const float* x, uint8_t* dst);
-void quantize_q2_k(const float* x, uint8_t* dst);
-void quantize_q3_k(const float* x, uint8_t* dst);
-void quantize_q4_k(const float* x, uint8_t* dst);
-void quantize_q5_k(const float* x, uint8_t* dst);
-void quantize_q6_k(const float* x, uint8_t* dst);
-void quantize_iq4_nl(const float* x, uint8_t* dst);
-void quantize_iq4_xs(const float* x, uint8_t* dst);
-void quantize_mxfp4(const float* x, uint8_t* dst);
-
-DequantizeBlock dequantize_block(GgmlType type);
+// One table a file: a block of any type that the file knows, null for the others.
+using FindQuantizer = QuantizeBlock (*)(GgmlType type);
+using FindDequantizer = DequantizeBlock (*)(GgmlType type);
 
 }  // namespace ggml
+
+extern const ggml::FindQuantizer kGgmlQuantize32;
+extern const ggml::FindQuantizer kGgmlQuantizeK;
+extern const ggml::FindQuantizer kGgmlQuantizeIq4;
+extern const ggml::FindDequantizer kGgmlDequantize;
 
 }  // namespace mlc
