@@ -14,6 +14,7 @@ const VIOLATIONS: readonly (readonly [room: string, target: string])[] = [
   ["source", "../checkpoint/assemble.ts"],
   ["checkpoint", "../source/deps.ts"],
   ["plan", "../native/addon.ts"],
+  ["plan", "../gguf/layout.ts"],
   ["tensor-cache", "../execute/journal.ts"],
   ["gguf", "../checkpoint/gguf.ts"],
   ["execute", "../tensor-cache/layout.ts"],

@@ -168,7 +168,10 @@ function busy(target: string, cause: unknown): OutputError {
   });
 }
 
-/** True only where the lock's owner certainly runs no more: another machine's processes cannot be seen. */
+/**
+ * True where the lock's owner runs no more, or has not said yet who it is: a process can be killed between the two.
+ * Another machine's processes cannot be seen, so they count as running.
+ */
 async function isOwnerDead(ownerFile: string): Promise<boolean> {
   try {
     const owner = JSON.parse(await readFile(ownerFile, "utf8")) as { host?: unknown; pid?: unknown };
@@ -176,7 +179,8 @@ async function isOwnerDead(ownerFile: string): Promise<boolean> {
     process.kill(owner.pid, 0);
     return false;
   } catch (error) {
-    return (error as { code?: unknown }).code === "ESRCH";
+    const { code } = error as { code?: unknown };
+    return code === "ESRCH" || code === "ENOENT" || error instanceof SyntaxError;
   }
 }
 

@@ -9,9 +9,9 @@ import { tempFolder } from "../support/temp-folder.ts";
 
 const OPTIONS = { force: false, sync: true };
 
-/** A folder that cannot be written: permissions do not hold root back, but nobody makes folders in /proc. */
+/** A folder that cannot be written: permissions do not hold root back, but nobody makes folders in /sys. */
 async function readOnlyFolder(): Promise<string> {
-  if (process.getuid?.() === 0) return "/proc";
+  if (process.getuid?.() === 0) return "/sys";
   const folder = await tempFolder();
   await chmod(folder, 0o500);
   onTestFinished(() => chmod(folder, 0o700));

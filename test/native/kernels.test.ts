@@ -32,7 +32,8 @@ interface Backend {
 
 const root = join(import.meta.dirname, "..", "..");
 const cpp = join(root, "cpp");
-const buildFolder = join(root, "build", "kernel-check");
+// Not build/kernel-check: that is the name of the program in the development build.
+const buildFolder = join(root, "build", "kernels-test");
 const program = join(buildFolder, process.platform === "win32" ? "kernel-check.exe" : "kernel-check");
 const sources: Sources = JSON.parse(readFileSync(join(cpp, "sources.json"), "utf8"));
 

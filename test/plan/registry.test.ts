@@ -6,8 +6,15 @@ import { architectureKeys, architectureOf } from "../../src/plan/registry.ts";
 
 const source = fileURLToPath(new URL("../../src/", import.meta.url));
 
-/** Rooms whose file formats have a vocabulary of their own: GGUF's model names, conversation templates. */
-const OWN_VOCABULARY = ["checkpoint/", "chat-config/"] as const;
+/** Where a vocabulary of its own has the same words: GGUF's models, conversation templates, WebLLM's libraries. */
+const OWN_VOCABULARY = [
+  "checkpoint/",
+  "chat-config/",
+  "plan/gguf/",
+  "web/",
+  "demo/demo-model.ts",
+  "core/pre-tokenizers.ts",
+] as const;
 
 function filesElsewhere(): readonly string[] {
   return readdirSync(source, { recursive: true, encoding: "utf8" })
