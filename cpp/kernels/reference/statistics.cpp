@@ -1,11 +1,12 @@
 // What conversion lost.
-#include <algorithm>
 
 #include "../backends.h"
 #include "float-bits.h"
 
 namespace mlc {
 namespace {
+
+size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 constexpr size_t kLanes = 16;
 constexpr size_t kBlock = 4096;
@@ -40,7 +41,7 @@ void add_element(float value, float made, size_t lane, float limit, Sums* sums, 
   const float error = f32_from_bits(bits_of(made - value) & 0x7FFFFFFF);
   if (!(error <= kMaxFinite)) return;
   sums->squared_error[lane] += error * error;
-  sums->max_error = std::max(sums->max_error, error);
+  if (sums->max_error < error) sums->max_error = error;
 }
 
 void add_lanes(const Sums& sums, Statistics* out) {
@@ -48,7 +49,7 @@ void add_lanes(const Sums& sums, Statistics* out) {
     out->squared_error += static_cast<double>(sums.squared_error[lane]);
     out->squared_value += static_cast<double>(sums.squared_value[lane]);
   }
-  out->max_error = std::max(out->max_error, static_cast<double>(sums.max_error));
+  if (out->max_error < sums.max_error) out->max_error = sums.max_error;
 }
 
 void compare(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count,
@@ -56,7 +57,7 @@ void compare(DType from, DType model, const uint8_t* src, const uint8_t* made_f3
   const float limit = overflow_limit(model);
   out->elements += count;
   for (size_t first = 0; first < count; first += kBlock) {
-    const size_t end = std::min(count, first + kBlock);
+    const size_t end = smaller(count, first + kBlock);
     Sums sums;
     for (size_t i = first; i < end; ++i) {
       const float value = load_as_f32(from, src, i);
@@ -87,7 +88,7 @@ void compare_groups(const GroupQuantizeArgs* args, Statistics* out) {
     out->elements += args->cols;
     for (size_t first = 0; first < args->cols; first += block) {
       Sums sums;
-      for (size_t i = first; i < std::min(args->cols, first + block); ++i) {
+      for (size_t i = first; i < smaller(args->cols, first + block); ++i) {
         const float value = load_as_f32(args->from, src, i);
         add_element(value, decode(*args, row, i), (i - first) % kLanes, limit, &sums, out);
       }
