@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "piece-stream.h"
+#include "scratch.h"
 
 namespace mlc {
 
@@ -16,11 +17,6 @@ constexpr size_t kRowMajorStrip = 8u << 20;
 constexpr size_t kTileRows = 64;    // rows of K in a column-interleaved tile
 constexpr size_t kTileColumns = 4;  // columns that are interleaved
 constexpr size_t kPermutedBlock = 32;
-
-uint8_t* grow(std::vector<uint8_t>* buffer, size_t bytes) {
-  if (buffer->size() < bytes) buffer->resize(bytes);
-  return buffer->data();
-}
 
 // Which row of a block of 32 stands at position `r`: 0 1 8 9 16 17 24 25 2 3 10 11 ...
 size_t permuted_row(size_t r) { return 8 * ((r % 8) / 2) + r % 2 + 2 * (r / 8); }

@@ -2,17 +2,14 @@
 
 #include <algorithm>
 
+#include "scratch.h"
+
 namespace mlc {
 
 namespace {
 
 // Scales larger than this are made by a second look at the source instead of being kept.
 constexpr uint64_t kMaxKeptScales = 4u << 20;
-
-uint8_t* grow(std::vector<uint8_t>* buffer, size_t bytes) {
-  if (buffer->size() < bytes) buffer->resize(bytes);
-  return buffer->data();
-}
 
 uint64_t groups_per_row(const Piece& piece) { return (piece.cols + piece.group - 1) / piece.group; }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "scratch.h"
+
 namespace mlc {
 
 namespace {
@@ -10,11 +12,6 @@ namespace {
 // Elements that pass through scratch at once: small enough for the L2 cache in float32. A whole
 // number of every block type's blocks.
 constexpr size_t kBatch = 16384;
-
-uint8_t* grow(std::vector<uint8_t>* buffer, size_t bytes) {
-  if (buffer->size() < bytes) buffer->resize(bytes);
-  return buffer->data();
-}
 
 bool readable_by_group_kernels(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
