@@ -102,6 +102,16 @@ Status OutputFile::write(uint64_t offset, const uint8_t* data, size_t count) {
   return Status::ok();
 }
 
+void OutputFile::flush(uint64_t offset, uint64_t count) {
+#if defined(__linux__)
+  sync_file_range(static_cast<int>(handle_), static_cast<off64_t>(offset),
+                  static_cast<off64_t>(count), SYNC_FILE_RANGE_WRITE);
+#else
+  (void)offset;
+  (void)count;
+#endif
+}
+
 Status OutputFile::sync() {
   if (fsync(static_cast<int>(handle_)) == 0) return Status::ok();
   const bool full = errno == ENOSPC || errno == EDQUOT;

@@ -64,7 +64,9 @@ class Md5Stream {
 
 class Lane {
  public:
-  Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes);
+  // `sync`: what is written will be made durable.
+  Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes,
+       bool sync);
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
@@ -84,6 +86,7 @@ class Lane {
 
  private:
   Status open();
+  Status write(const Chunk& chunk);
   void release_sources();
 
   Shard shard_;
@@ -91,10 +94,12 @@ class Lane {
   const KernelTable& kernels_;
   PieceStream stream_;
   OutputFile file_;
+  bool sync_;
   bool opened_ = false;
   Md5Stream md5_;
   uint64_t made_ = 0;
   uint64_t reported_ = 0;
+  uint64_t flushed_ = 0;
 };
 
 }  // namespace mlc
