@@ -176,15 +176,11 @@ async function openOutput(request: OutputRequest, context: Context): Promise<Ope
 
 async function fill(outputs: readonly OpenOutput[], context: Context): Promise<readonly WrittenOutput[]> {
   const { options, settings, deps } = context;
-  const missing = outputs.map(({ request, finished }) => missingBytes(request.layout, finished));
-  const total = missing.reduce((sum, nbytes) => sum + nbytes, 0);
+  const inputs = outputs.map((output) => runInput(output, options.onlyShards));
+  const total = inputs.reduce((sum, input) => sum + missingBytes(input), 0);
   if (outputs[0]) await checkDiskSpace(outputs[0].staging.folder, total);
   deps.onEvent({ type: "phase", phase: "convert" });
-  const run = await runShards(
-    outputs.map((output) => runInput(output, options.onlyShards)),
-    settings,
-    { onEvent: deps.onEvent, signal: deps.signal },
-  );
+  const run = await runShards(inputs, settings, { onEvent: deps.onEvent, signal: deps.signal });
   for (const [index, { request }] of outputs.entries()) {
     if (options.strict)
       refuseNonFinite(request.plan.tensors, request.layout, run.results[index] ?? new Map());
@@ -234,8 +230,9 @@ async function publish(
   return staging.target;
 }
 
-function missingBytes(layout: Layout, finished: ReadonlyMap<number, ShardResult>): number {
-  return layout.shards.reduce((sum, { nbytes }, index) => (finished.has(index) ? sum : sum + nbytes), 0);
+function missingBytes({ layout, finished, skip }: RunInput): number {
+  const missing = layout.shards.filter((_, index) => !finished.has(index) && !skip?.(index));
+  return missing.reduce((sum, { nbytes }) => sum + nbytes, 0);
 }
 
 /** Keeps those shards of an earlier run whose bytes are still what the journal says. */
