@@ -66,9 +66,9 @@ std::array<uint8_t, 16> Md5Stream::finish(const Md5Kernels& md5) {
 Lane::Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes,
            bool sync)
     : shard_(std::move(shard)),
-      sources_(sources),
       kernels_(kernels),
       stream_(shard_.pieces, sources, kernels, tile_bytes),
+      pages_(shard_.pieces, sources),
       sync_(sync) {
   if (shard_.measured) stream_.measure();
 }
@@ -100,6 +100,7 @@ Status Lane::advance(PhaseTimes* times) {
     Chunk chunk;
     {
       PhaseTimer timer(&times->compute);
+      pages_.follow(stream_.index(), stream_.position());
       const Status status = stream_.next(&chunk);
       if (!status.is_ok()) return status;
     }
@@ -120,24 +121,9 @@ uint64_t Lane::take_progress() {
   return fresh;
 }
 
-// Lets go of the mapped pages that this shard was made from.
-void Lane::release_sources() {
-  for (const Piece& piece : shard_.pieces) {
-    for (const Block& block : piece.gather.blocks) {
-      uint64_t span = 1;
-      for (size_t axis = 0; axis < block.rank; ++axis) {
-        span += (block.extent[axis] - 1) * static_cast<uint64_t>(block.stride[axis]);
-      }
-      span += (piece.gather.outer - 1) * static_cast<uint64_t>(block.outer_stride);
-      sources_[block.source]->release(block.byte_offset,
-                                      block.type.bytes(static_cast<size_t>(span)));
-    }
-  }
-}
-
 void Lane::close() {
   file_.close();
-  release_sources();
+  pages_.release();
 }
 
 }  // namespace mlc

@@ -10,6 +10,7 @@
 #include "file.h"
 #include "piece-stream.h"
 #include "program.h"
+#include "source-pages.h"
 
 namespace mlc {
 
@@ -87,12 +88,11 @@ class Lane {
  private:
   Status open();
   Status write(const Chunk& chunk);
-  void release_sources();
 
   Shard shard_;
-  const Sources& sources_;
   const KernelTable& kernels_;
   PieceStream stream_;
+  SourcePages pages_;
   OutputFile file_;
   bool sync_;
   bool opened_ = false;

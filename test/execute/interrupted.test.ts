@@ -2,7 +2,6 @@ import { type ChildProcess, execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { convert } from "../../src/convert.ts";
 import type { ConvertEvent } from "../../src/core/events.ts";
@@ -55,6 +54,16 @@ async function finishedShards(output: string): Promise<Readonly<Record<string, s
   return identities(folder, shards);
 }
 
+/** Kills a conversion within some milliseconds from its beginning, or from its first finished shard on. */
+function killAtRandom(child: ChildProcess): void {
+  const milestone = Math.random() < 0.5 ? '"phase":"convert"' : '"type":"shard"';
+  let text = "";
+  child.stdout?.on("data", (piece: string) => {
+    text += piece;
+    if (text.includes(milestone)) setTimeout(() => child.kill("SIGKILL"), Math.random() * 20);
+  });
+}
+
 describe("a conversion that was stopped", () => {
   it("is taken up again after kill -9 at any moment: the same bytes, and no finished shard made again", {
     timeout: 240_000,
@@ -64,19 +73,14 @@ describe("a conversion that was stopped", () => {
     const reference = join(folder, "reference");
     // So little memory that one shard is made after the other, and there is something to keep early.
     const options = ["-q", "q0f16", "--weights-only", "--no-fsync", "--threads=1", "--max-memory=102M"];
-    const started = performance.now();
     expect(await runCli([model, ...options, "-o", reference])).toMatchObject({ code: 0 });
-    const usual = performance.now() - started;
+    const expected = await digests(reference);
     const output = join(folder, "out");
     let finished: Readonly<Record<string, string>> = {};
     let resumed = 0;
     for (let killed = 0; killed < KILLS; ) {
-      const kill = async (child: ChildProcess): Promise<void> => {
-        await sleep(usual * (0.3 + 0.7 * Math.random()));
-        child.kill("SIGKILL");
-      };
-      const result = await runCli([model, ...options, "-o", output], {
-        onStart: (child) => void kill(child),
+      const result = await runCli([model, ...options, "--json", "-o", output], {
+        onStart: killAtRandom,
       });
       const complete = result.signal !== "SIGKILL";
       const place = complete || existsSync(output) ? output : staging(output);
@@ -85,14 +89,14 @@ describe("a conversion that was stopped", () => {
       if (complete) expect(result).toMatchObject({ code: 0 });
       else killed++;
       if (place === output) {
-        expect(await digests(output)).toEqual(await digests(reference));
+        expect(await digests(output)).toEqual(expected);
         await rm(output, { recursive: true });
       }
       finished = place === output ? {} : await finishedShards(output);
     }
     expect(resumed).toBeGreaterThan(0);
     expect(await runCli([model, ...options, "-o", output])).toMatchObject({ code: 0 });
-    expect(await digests(output)).toEqual(await digests(reference));
+    expect(await digests(output)).toEqual(expected);
     const left = (await readdir(folder)).sort();
     expect(left).toEqual(["model", "out", "reference"]);
   });
