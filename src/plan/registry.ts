@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { PlanError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
 import type { Architecture } from "./architecture.ts";
-import { nearest } from "./nearest.ts";
 
 const FOLDER = new URL("./architectures/", import.meta.url);
 /** The sources when they run as they are, the compiled files otherwise. */

@@ -2,13 +2,14 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { thisProcess } from "../../src/core/owner.ts";
 import type { Fault } from "../../src/hub-server/faults.ts";
 import type { HubServer } from "../../src/hub-server/hub-server.ts";
 import { makeCommit } from "../../src/hub-server/repository.ts";
 import { type DownloadOptions, downloadAll } from "../../src/source/download-all.ts";
 import { downloadFile, type FileTask } from "../../src/source/download-file.ts";
 import { HubClient } from "../../src/source/hub-client.ts";
-import { formatHead, formatRanges, thisProcess } from "../../src/source/journal.ts";
+import { formatHead, formatRanges } from "../../src/source/journal.ts";
 import { RemoteContent } from "../../src/source/remote-content.ts";
 import {
   IMPATIENT,
