@@ -113,6 +113,7 @@ export class HubServer {
     const file = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(url.pathname);
     const entry = this.record(api ? "api" : "resolve", request);
     const fault = takeFault(this.faults, entry.door, decodeURIComponent(url.pathname));
+    if (fault?.kind === "silent") return;
     if (fault?.kind === "status") {
       response.writeHead(fault.status, fault.headers).end();
     } else if (fault?.kind === "redirect-loop") {
@@ -211,6 +212,7 @@ export class HubServer {
     const entry = this.record("store", request);
     const signature = url.searchParams.get("X-Signature") ?? "";
     const fault = takeFault(this.faults, "store", decodeURIComponent(url.pathname));
+    if (fault?.kind === "silent") return;
     if (fault?.kind === "expired") this.signatures.delete(signature);
     const file = this.stored(decodeURIComponent(url.pathname));
     if (fault?.kind === "status") response.writeHead(fault.status, fault.headers).end();

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { Fault } from "../../src/hub-server/faults.ts";
 import type { HubServer } from "../../src/hub-server/hub-server.ts";
 import { HubClient } from "../../src/source/hub-client.ts";
+import { readRemoteFile } from "../../src/source/read-remote.ts";
 import {
   checkpointFiles,
   noise,
@@ -154,3 +155,20 @@ test.each(["../x", "/abs", "a\\b", "C:/x", "a//b", "a/./b", "nul"])(
     await expect(client.listFiles(model)).rejects.toMatchObject({ code: "E_REPOSITORY_PATH" });
   },
 );
+
+test.each([
+  ["HF_HUB_ETAG_TIMEOUT", "api"],
+  ["HF_HUB_DOWNLOAD_TIMEOUT", "store"],
+] as const)("%s limits the wait for the first header", async (name, door) => {
+  const hub = await startHub(checkpointFiles());
+  const deps = testDeps(await temporaryFolder(), { [name]: "0.2", HF_ENDPOINT: hub.endpoint });
+  const client = new HubClient(deps, { endpoint: hub.endpoint, token: undefined, timing: QUICK });
+  hub.faults = [{ door, times: 1, does: { kind: "silent" } }];
+  const begun = performance.now();
+  const model = await client.resolveRevision("org/model", "main");
+  const file = (await client.listFiles(model)).find(({ path }) => path.endsWith(".bin"));
+  if (!file) throw new Error("expected a large file");
+  expect((await readRemoteFile({ client, model, deps }, file)).byteLength).toBe(2048);
+  expect(performance.now() - begun).toBeLessThan(5000);
+  expect(deps.events.filter(({ type }) => type === "retry")).toHaveLength(1);
+});
