@@ -116,7 +116,7 @@ async function leavePart(
   await writeFile(`${part}.journal`, head + formatRanges(ranges));
 }
 
-test("a file arrives in ranges over several connections, and is published with nothing left behind", async () => {
+test("a file arrives in ranges over several connections, and is published with nothing left behind (T8)", async () => {
   const one = await setting();
   await one.run();
   await expectPublished(one);

@@ -83,7 +83,7 @@ test.each<[string, Fault["does"], string, RegExp]>([
   ["418", status(418), "E_HUB_PROTOCOL", /418/],
   ["a log-in page", { kind: "not-a-hub" }, "E_HUB_PROTOCOL", /as a hub does/],
   ["circles", { kind: "redirect-loop" }, "E_HUB_REDIRECTS", /circles/],
-])("%s is explained and not tried again", async (_name, does, code, message) => {
+])("%s is explained and not tried again (T17)", async (_name, does, code, message) => {
   const hub = await startHub(checkpointFiles());
   hub.faults = [{ door: "api", times: Number.POSITIVE_INFINITY, does }];
   const { client, deps } = await clientOf(hub);
