@@ -157,6 +157,11 @@ async function openOutput(request: OutputRequest, context: Context): Promise<Ope
     force: options.force ?? false,
     sync: settings.sync,
     single: request.single ?? false,
+    signal: context.deps.signal,
+    onWait: () => {
+      const message = `waiting to see whether another process still writes ${request.target}`;
+      context.deps.onEvent({ type: "notice", message });
+    },
   });
   let journal: Journal | undefined;
   try {
@@ -180,7 +185,9 @@ async function fill(outputs: readonly OpenOutput[], context: Context): Promise<r
   const total = inputs.reduce((sum, input) => sum + missingBytes(input), 0);
   if (outputs[0]) await checkDiskSpace(outputs[0].staging.folder, total);
   deps.onEvent({ type: "phase", phase: "convert" });
-  const run = await runShards(inputs, settings, { onEvent: deps.onEvent, signal: deps.signal });
+  const stops = outputs.map(({ staging }) => staging.lost);
+  const signal = AbortSignal.any(deps.signal ? [deps.signal, ...stops] : stops);
+  const run = await runShards(inputs, settings, { onEvent: deps.onEvent, signal });
   for (const [index, { request }] of outputs.entries()) {
     if (options.strict)
       refuseNonFinite(request.plan.tensors, request.layout, run.results[index] ?? new Map());
