@@ -6,13 +6,13 @@ import type { NamedFile } from "./core/byte-source.ts";
 import { CheckpointError, SourceError } from "./core/errors.ts";
 import type { FileIntegrity } from "./core/integrity.ts";
 import { isObject, parseJson } from "./core/json.ts";
+import { VERSION } from "./core/package-root.ts";
 import type { ModelRequest, OpenDeps, OpenedModel } from "./open-model.ts";
 import type { AcquiredModel } from "./source/acquire.ts";
 import type { SourceDeps } from "./source/deps.ts";
 import type { SourceOptions } from "./source/options.ts";
 import type { RemoteHeaders } from "./source/remote-headers.ts";
 import type { RemoteSource } from "./source/resolved.ts";
-import { VERSION } from "./version.ts";
 
 /** How a model of the hub is acquired; all optional. */
 export type AcquireOptions = Omit<SourceOptions, "expect" | "output">;

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import type { ChatOptions } from "./chat-files.ts";
 import type { FileFrame, ShardResult } from "./core/layout.ts";
+import { VERSION } from "./core/package-root.ts";
 import { keyDigest } from "./execute/journal.ts";
 import type { ExtraFile, OutputRequest } from "./execute/write-output.ts";
 import type { Architecture } from "./plan/architecture.ts";
@@ -9,7 +10,6 @@ import { givenOptions, provenanceFile } from "./provenance.ts";
 import { withRebuiltFiles } from "./rebuilt-tokenizer.ts";
 import { sourceFacts } from "./source-facts.ts";
 import { indexFiles } from "./tensor-cache/index-file.ts";
-import { VERSION } from "./version.ts";
 
 /** What lies beside the shards, and where. */
 export interface OutputOptions extends Omit<ConversionRequest, "quantization"> {

@@ -18,6 +18,7 @@ export {
 } from "./core/errors.ts";
 export type { ConvertEvent, OnEvent, Phase } from "./core/events.ts";
 export type { Layout, PlacedTensor, Shard } from "./core/layout.ts";
+export { VERSION } from "./core/package-root.ts";
 export { runDemo } from "./demo.ts";
 export { type GenConfigRequest, type GenConfigResult, genConfig } from "./gen-config.ts";
 export { type BackendInfo, listBackends } from "./native/addon.ts";
@@ -50,6 +51,5 @@ export {
 } from "./source/resolved.ts";
 export type { Fault, VerifyResult } from "./tensor-cache/verify.ts";
 export { type VerifyOptions, verify } from "./verify.ts";
-export { VERSION } from "./version.ts";
 export { type ServedDirectory, type ServeOptions, serveDirectory } from "./web/serve-directory.ts";
 export { type WebApp, type WebAppRequest, webApp } from "./web-app.ts";

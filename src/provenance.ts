@@ -1,9 +1,9 @@
 import { formatProvenance, PROVENANCE_NAME, type Provenance } from "./chat-config/provenance.ts";
 import { type FileIntegrity, integrityOf, readFileIntegrity } from "./core/integrity.ts";
 import type { Json } from "./core/json.ts";
+import { VERSION } from "./core/package-root.ts";
 import type { ExtraFile } from "./execute/write-output.ts";
 import type { Origin } from "./open-model.ts";
-import { VERSION } from "./version.ts";
 
 /** What mlc-convert.json says about a conversion. */
 export interface ProvenanceFacts {

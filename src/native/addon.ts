@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { KernelError } from "../core/errors.ts";
+import { PACKAGE_ROOT } from "../core/package-root.ts";
 
 /** A set of kernels and whether it can run on this machine. */
 export interface BackendInfo {
@@ -89,8 +89,6 @@ interface Addon {
     readonly reason?: string;
   }[];
 }
-
-const PACKAGE_ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 
 let loaded: Addon | undefined;
 

@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { KernelError, UsageError } from "../core/errors.ts";
+import { PACKAGE_ROOT } from "../core/package-root.ts";
 import { type JobDevice, loadAddon } from "./addon.ts";
 
 /** A GPU of this machine and whether it can be used. */
@@ -49,7 +51,7 @@ async function findLibrary(): Promise<string> {
   const packaged = await packagedLibrary();
   if (packaged !== undefined && existsSync(packaged)) return packaged;
   for (const folder of LOCAL_BUILDS) {
-    const path = fileURLToPath(new URL(`../../${folder}/${LIBRARY}`, import.meta.url));
+    const path = join(PACKAGE_ROOT, folder, LIBRARY);
     if (existsSync(path)) return path;
   }
   const { platform, arch } = process;

@@ -3,7 +3,8 @@ import { PlanError } from "../core/errors.ts";
 import type { Architecture } from "./architecture.ts";
 import { nearest } from "./nearest.ts";
 
-const FOLDER = new URL("./architectures/", import.meta.url);
+/** Seen from any folder beside plan/: the packed package has this module in chunks/. */
+const FOLDER = new URL("../plan/architectures/", import.meta.url);
 /** The sources when they run as they are, the compiled files otherwise. */
 const ENDING = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 

@@ -1,9 +1,10 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import send from "send";
 import { UsageError } from "../core/errors.ts";
+import { PACKAGE_ROOT } from "../core/package-root.ts";
 import { HOST_HEADERS } from "./host-headers.ts";
 import { openModelDirectory } from "./model-directory.ts";
 
@@ -21,8 +22,7 @@ export interface ServedDirectory {
   readonly close: () => Promise<void>;
 }
 
-/** The page lies beside src/ and dist/ alike. */
-const PAGE_FOLDER = fileURLToPath(new URL("../../assets/web/", import.meta.url));
+const PAGE_FOLDER = join(PACKAGE_ROOT, "assets/web/");
 /** The page's own files are kept apart from the model's. */
 const PAGE_PREFIX = "/-/";
 /** WebLLM appends `resolve/main/` to a model's address. */

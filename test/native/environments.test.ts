@@ -15,52 +15,56 @@ import { evaluate } from "../../src/plan/value.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const SHARD_BYTES = 64 * 1024;
+const SMALL = 64 * 1024;
+/** So much that a job of it still runs when a busy machine gets round to stopping it. */
+const LARGE = 4 * 1024 * 1024;
 const SHARDS = 200;
 
 /** A file, and a job that hashes it `SHARDS` times in pieces of the same bytes. */
 interface Work {
+  readonly nbytes: number;
   readonly options: JobOptions;
   readonly program: Float64Array;
   readonly md5: string;
 }
 
-async function prepare(): Promise<Work> {
+async function prepare(nbytes = SMALL): Promise<Work> {
   const path = join(await tempFolder(), "source");
-  const bytes = Buffer.alloc(SHARD_BYTES, "0123456789abcde");
+  const bytes = Buffer.alloc(nbytes, "0123456789abcde");
   await writeFile(path, bytes);
   const info: TensorInfo = {
     name: "t",
     dtype: "uint8",
-    shape: [SHARD_BYTES],
+    shape: [nbytes],
     file: 0,
     byteOffset: 0,
-    nbytes: SHARD_BYTES,
+    nbytes,
   };
   const value = evaluate({ op: "source", name: "t" }, () => info);
   const tensor = {
-    ...{ name: "t", parameter: "t", shape: [SHARD_BYTES], sources: [], rows: 1, cols: SHARD_BYTES },
+    ...{ name: "t", parameter: "t", shape: [nbytes], sources: [], rows: 1, cols: nbytes },
     ...({ dtype: "uint8", modelDType: "uint8", encoding: { kind: "raw" }, value } as const),
   };
-  const placed = { tensor: 0, byteOffset: 0, nbytes: SHARD_BYTES };
-  const shard = { path: "s", fileOffset: 0, nbytes: SHARD_BYTES, tensors: [placed] };
-  const sources = [{ path, size: SHARD_BYTES }];
+  const placed = { tensor: 0, byteOffset: 0, nbytes };
+  const shard = { path: "s", fileOffset: 0, nbytes, tensors: [placed] };
+  const sources = [{ path, size: nbytes }];
   const limits = { threads: 2, lanes: 2, tileBytes: 4096, sync: false, map: true };
   return {
+    nbytes,
     options: { sources, backend: "reference", ...limits },
     program: encodeShard([tensor], shard, { float32AsBfloat16: false, sources: [0] }),
     md5: createHash("md5").update(bytes).digest("hex"),
   };
 }
 
-function openJob({ options, program }: Work): NativeJob {
+function openJob({ options, program, nbytes }: Work): NativeJob {
   const job = createJob(options);
-  for (let id = 0; id < SHARDS; id++) job.addShard(shardOf(id, program));
+  for (let id = 0; id < SHARDS; id++) job.addShard(shardOf(id, program, nbytes));
   return job;
 }
 
-const shardOf = (id: number, program: Float64Array) => ({
-  ...{ id, path: "", fileOffset: 0, truncate: false, nbytes: SHARD_BYTES, measured: false, program },
+const shardOf = (id: number, program: Float64Array, nbytes: number) => ({
+  ...{ id, path: "", fileOffset: 0, truncate: false, nbytes, measured: false, program },
 });
 
 /** What a thread does: loads the addon for itself, runs jobs without end or once, and tells of every one. */
@@ -80,8 +84,8 @@ const THREAD = `
     } while (!once);
   })();`;
 
-function startThread({ options, program }: Work, once: boolean): Worker {
-  const shards = Array.from({ length: SHARDS }, (_, id) => shardOf(id, program));
+function startThread({ options, program, nbytes }: Work, once: boolean): Worker {
+  const shards = Array.from({ length: SHARDS }, (_, id) => shardOf(id, program, nbytes));
   return new Worker(THREAD, { eval: true, workerData: { root: ROOT, options, shards, once } });
 }
 
@@ -118,7 +122,7 @@ describe("the addon in several environments of one process", () => {
   });
 
   it("stops a job in flight, and one that has not begun to run", async () => {
-    const work = await prepare();
+    const work = await prepare(LARGE);
     for (let round = 0; round < 20; round++) {
       const job = openJob(work);
       const running = job.start(() => job.cancel());

@@ -1,0 +1,31 @@
+// Joins the modules that tsc compiled into few files, because opening and linking a hundred small ones takes longer
+// than planning a model: the entries keep their places in dist/, what they share goes to dist/chunks/. Packages
+// stay outside.
+import { readdirSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { rolldown } from "rolldown";
+
+const DIST = fileURLToPath(new URL("../dist", import.meta.url));
+const ARCHITECTURES = "plan/architectures";
+
+const files = readdirSync(`${DIST}/${ARCHITECTURES}`).filter((file) => file.endsWith(".js"));
+const entries = ["index.js", "cli/main.js", ...files.map((file) => `${ARCHITECTURES}/${file}`)];
+
+const bundle = await rolldown({
+  input: Object.fromEntries(entries.map((entry) => [entry.slice(0, -".js".length), `${DIST}/${entry}`])),
+  platform: "node",
+  external: (id) => !/^[./]/.test(id) && !/^[A-Z]:/.test(id),
+});
+rmSync(`${DIST}/chunks`, { recursive: true, force: true });
+const { output } = await bundle.write({
+  dir: DIST,
+  entryFileNames: "[name].js",
+  chunkFileNames: "chunks/[name]-[hash].js",
+  comments: false,
+});
+await bundle.close();
+
+// Modules that look for the package's files two folders up must not have ended in an entry that lies elsewhere.
+const index = output.find(({ fileName }) => fileName === "index.js");
+if (index.code.includes("import.meta.url"))
+  throw new Error("bundle: dist/index.js looks for files beside itself");
