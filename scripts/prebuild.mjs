@@ -3,7 +3,7 @@
 //
 // node-gyp empties the build/ folder it works in, and ours holds other builds: it gets a folder of its own.
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -42,6 +42,13 @@ function crossSettings(arch) {
   };
 }
 
+/** Most Node installations bring their headers: then node-gyp needs no network. */
+function headerSettings() {
+  const prefix = dirname(dirname(process.execPath));
+  const here = existsSync(join(prefix, "include/node/node_api.h"));
+  return here && !process.env.npm_config_nodedir ? { npm_config_nodedir: prefix } : {};
+}
+
 /** Builds one architecture; ends the process if that fails. */
 function prebuild(arch) {
   const { env, args } = crossSettings(arch);
@@ -49,7 +56,7 @@ function prebuild(arch) {
   if (process.platform === "linux") options.push("--tag-libc");
   const { status } = spawnSync(process.execPath, [prebuildify, ...options, ...args], {
     cwd: stage(arch),
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...headerSettings(), ...env },
     stdio: "inherit",
   });
   if (status !== 0) process.exit(status ?? 1);

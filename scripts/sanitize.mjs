@@ -9,7 +9,15 @@ const BUILD = join(ROOT, "build/sanitize");
 /** Where node-gyp-build is told to look for the addon. */
 const ADDON = join(BUILD, "addon");
 const COMPILER = process.env.CXX ?? "c++";
-const TESTS = ["test/native/environments.test.ts", "test/execute/program.test.ts"];
+const TESTS = [
+  "test/native/addon.test.ts",
+  "test/native/environments.test.ts",
+  "test/execute/program.test.ts",
+  "test/golden-conversions.test.ts",
+  "test/statistics.test.ts",
+];
+/** One recorded case, which has every scheme and every backend. */
+const GOLDEN = "llama-0.json";
 
 if (process.platform !== "linux") throw new Error("sanitize: expected Linux");
 
@@ -44,4 +52,5 @@ run(process.execPath, ["node_modules/vitest/vitest.mjs", "run", ...files], {
   ASAN_OPTIONS: "detect_leaks=0:abort_on_error=1:handle_segv=0",
   UBSAN_OPTIONS,
   MLC_CONVERT_PREBUILD: ADDON,
+  MLC_CONVERT_GOLDEN: GOLDEN,
 });

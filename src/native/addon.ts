@@ -105,9 +105,10 @@ export function loadAddon(): Addon {
     return loaded;
   } catch (error) {
     const { platform, arch, version } = process;
+    const [reason] = (error instanceof Error ? error.message : String(error)).split("\n");
     throw new KernelError(
       "E_ADDON",
-      `the native addon could not be loaded: found ${platform}-${arch}, Node ${version}; ` +
+      `the native addon could not be loaded: found ${platform}-${arch}, Node ${version} (${reason}); ` +
         "required is a prebuilt binary for linux (glibc or musl), macOS or Windows on x64 or arm64, and Node 20 or later",
       {
         cause: error,

@@ -1,6 +1,12 @@
+import { spawnSync } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { chooseBackend, createJob, listBackends } from "../../src/native/addon.ts";
 import { failureOf } from "../support/failure-of.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+
+const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 const JOB = {
   sources: [],
@@ -51,5 +57,35 @@ describe("a native job", () => {
     const done = job.start(() => {});
     expect(() => job.start(() => {})).toThrow(expect.objectContaining({ code: "E_ARGUMENT" }));
     await done;
+  });
+});
+
+describe("where the addon cannot be loaded", () => {
+  /** Runs `doctor` after `preload`, which makes the process see another platform; the error it ends with. */
+  function doctor(preload: string, env: NodeJS.ProcessEnv) {
+    const words = ["--import", `data:text/javascript,${preload}`, MAIN, "doctor", "--json"];
+    const result = spawnSync(process.execPath, words, { encoding: "utf8", env: { ...process.env, ...env } });
+    return { status: result.status, error: JSON.parse(result.stdout.trim().split("\n").at(-1) ?? "").error };
+  }
+
+  it("a platform without a prebuilt binary is told what was found, what is required and what to do", () => {
+    const preload = 'Object.defineProperty(process,"platform",{value:"sunos"})';
+    const { status, error } = doctor(preload, { PREBUILDS_ONLY: "1" });
+    expect(error).toMatchObject({ class: "KernelError", code: "E_ADDON" });
+    expect(error.message).toContain(`found sunos-${process.arch}, Node ${process.version} (No native build`);
+    expect(error.message).toContain(
+      "required is a prebuilt binary for linux (glibc or musl), macOS or Windows",
+    );
+    expect(error.hint).toContain("reinstall the package for this platform");
+    expect(status).toBe(6);
+  });
+
+  it("a binary that the system refuses is told with the system's reason", async () => {
+    const folder = await tempFolder();
+    await mkdir(`${folder}/build/Release`, { recursive: true });
+    await writeFile(`${folder}/build/Release/mlc_convert.node`, "no library");
+    const { status, error } = doctor("", { MLC_CONVERT_PREBUILD: folder });
+    expect(error.message).toMatch(/found \S+, Node \S+ \(.*mlc_convert\.node.*\); required is/);
+    expect(status).toBe(6);
   });
 });

@@ -9,7 +9,6 @@ import { describeWith } from "./needs.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BUILD = `${ROOT}/build/native`;
-const NVCC = `${ROOT}/build/cuda-toolchain/nvidia/cu13/bin/nvcc`;
 const MINUTES = 60_000;
 
 function build(...targets: readonly string[]): void {
@@ -147,36 +146,5 @@ describeWith({ feature: "device", programs: ["cmake"] }, () => {
     expect(run("", "doctor").out).toContain("cuda:0: ready, emulated GPU");
     expect(run("none", "doctor").out).toContain("cuda: not here (no NVIDIA driver is installed");
     expect(run("old-device", "doctor").out).toContain("cuda:0: cannot be used (GPU 0 has compute");
-  });
-});
-
-describeWith({ feature: "cuda", programs: [NVCC] }, () => {
-  const library = "libmlc_convert_cuda.so";
-  beforeAll(() => build("kernel-check", "mlc_convert_cuda"), 10 * MINUTES);
-
-  it("exports three functions and needs no CUDA library", () => {
-    const symbols = execFileSync("nm", ["-D", "--defined-only", `${BUILD}/${library}`], { encoding: "utf8" });
-    const names = symbols
-      .trim()
-      .split("\n")
-      .map((line) => line.split(" ")[2]);
-    expect(names).toEqual(["mlc_cuda_backend", "mlc_cuda_devices", "mlc_cuda_take_failure"]);
-    const needed = execFileSync("ldd", [`${BUILD}/${library}`], { encoding: "utf8" });
-    expect(needed).not.toMatch(/libcuda/);
-  });
-
-  it.runIf(existsSync("/dev/nvidia0"))(
-    "computes every kernel bit for bit like the reference on a GPU",
-    () => {
-      const { out, error } = check(library);
-      expect(error).toBe("");
-      expect(out).toContain(" 0 differ");
-    },
-  );
-
-  it.skipIf(existsSync("/dev/nvidia0"))("answers with the reason on a machine without a driver", () => {
-    const { status, error } = check(library);
-    expect(error).toContain("cuda:0 was not run: no NVIDIA driver is installed");
-    expect(status).toBe(3);
   });
 });

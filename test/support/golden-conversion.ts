@@ -75,11 +75,15 @@ export async function checkGoldenRun(attempt: GoldenRun, expected: GoldenConvers
     return;
   }
   const output = await run(attempt);
-  await compare(output, expected);
+  await compareWithGolden(output, expected);
   await rm(output, { recursive: true });
 }
 
-async function compare(output: string, expected: Exclude<GoldenConversion, { error: string }>) {
+/** Compares every file of a finished conversion with what was recorded. */
+export async function compareWithGolden(
+  output: string,
+  expected: Exclude<GoldenConversion, { error: string }>,
+): Promise<void> {
   const index = await readFile(join(output, "tensor-cache.json"), "utf8");
   const { records } = JSON.parse(index) as Index;
   const large = records.some(({ nbytes }) => nbytes > LARGE_SHARD_BYTES);
