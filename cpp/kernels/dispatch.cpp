@@ -49,8 +49,8 @@ KernelTable assemble(const char* name, const Parts& parts) {
     take(table.ggml.quantize, parts.ggml->quantize);
   }
   if (parts.statistics != nullptr) {
+    take(table.statistics.count, parts.statistics->count);
     take(table.statistics.compare, parts.statistics->compare);
-    take(table.statistics.compare_groups, parts.statistics->compare_groups);
   }
   return table;
 }
