@@ -54,7 +54,8 @@ struct Batch {
   alignas(64) float stored[kBatch];        // scales as they are stored; where measured
   alignas(64) uint8_t scales[kBatch * 4];  // in the model's bits
   alignas(64) uint32_t words[kBatch][4];
-  Lanes lanes;  // what words_of_batch measured
+  uint32_t least;  // of the magnitudes
+  Lanes lanes;     // what was measured
 
   const uint8_t* group(size_t i) const { return src + i * src_step; }
 };
@@ -145,6 +146,7 @@ bool quantize_batch(Batch& batch) {
     most = magnitude > most ? magnitude : most;
   }
   if (S::kMeasured && most >= first_lost(S::kFrom, S::kModel)) return false;
+  batch.least = least;
   Isa::template find_scales<S>(batch);
   if (batch.wants_words) {
     quantize_words<Isa, S>(batch, is_rare<S>(least) || is_rare<S>(most));
@@ -232,10 +234,18 @@ GroupQuantizeArgs part_of(const GroupQuantizeArgs& args, const Place& place) {
   return part;
 }
 
+// A magnitude, in the source's bits, from which on no group's scale is zero in any model: 2^-14 or
+// 2^-15, of which a seventh is more than half of the smallest f16.
+constexpr uint32_t certainly_scaled(DType from) {
+  return from == DType::kF32 ? 0x38000000 : from == DType::kF16 ? 0x0400 : 0x3800;
+}
+
 template <class S>
 void add_batch(const Batch& batch, Statistics* out) {
   out->elements += batch.count * batch.elements;
-  for (size_t i = 0; i < batch.count; ++i) out->zero_groups += batch.stored[i] == 0;
+  if (batch.least < certainly_scaled(S::kFrom)) {
+    for (size_t i = 0; i < batch.count; ++i) out->zero_groups += batch.stored[i] == 0;
+  }
   add_lanes(batch.lanes, out);
 }
 

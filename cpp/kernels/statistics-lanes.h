@@ -26,6 +26,7 @@ struct Lanes {
   alignas(64) float errors[16];  // magnitudes, of which the largest counts
 };
 
+// Fixed steps over arrays, which compilers turn into vectors.
 inline double fold(const float* lanes) {
   double sums[16];
   for (size_t i = 0; i < 16; ++i) {
@@ -36,13 +37,15 @@ inline double fold(const float* lanes) {
   return (sums[0] + sums[2]) + (sums[1] + sums[3]);
 }
 
+inline float larger(float a, float b) { return a < b ? b : a; }
+
 inline void add_lanes(const Lanes& lanes, Statistics* out) {
   out->squared_error += fold(lanes.squared_error);
   out->squared_value += fold(lanes.squared_value);
-  float largest = 0;
-  for (size_t i = 0; i < 16; ++i) {
-    if (largest < lanes.errors[i]) largest = lanes.errors[i];
-  }
+  float errors[8];
+  for (size_t i = 0; i < 8; ++i) errors[i] = larger(lanes.errors[i], lanes.errors[i + 8]);
+  for (size_t i = 0; i < 4; ++i) errors[i] = larger(errors[i], errors[i + 4]);
+  const float largest = larger(larger(errors[0], errors[2]), larger(errors[1], errors[3]));
   if (out->max_error < static_cast<double>(largest)) {
     out->max_error = static_cast<double>(largest);
   }
