@@ -85,7 +85,9 @@ const Candidate* candidates() {
      {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5, &kGgmlAvx2, &kAvx2Statistics}},
 #endif
 #if defined(__aarch64__) || defined(_M_ARM64)
-    {"neon", why_no_neon, {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5}},
+    {"neon",
+     why_no_neon,
+     {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5, nullptr, &kNeonStatistics}},
 #else
     {"neon", why_no_neon, {}},
 #endif
