@@ -1,0 +1,72 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { convert } from "../src/convert.ts";
+import { writeDemoModel } from "../src/demo/demo-model.ts";
+import { commitOfFolder } from "../src/hub-server/repository.ts";
+import { startHub } from "./source/hub-fixture.ts";
+import { jsonLines, runCli } from "./support/cli.ts";
+import { failureOf } from "./support/failure-of.ts";
+import { tempFolder } from "./support/temp-folder.ts";
+
+async function demoModel(): Promise<string> {
+  const model = join(await tempFolder(), "model");
+  await writeDemoModel(model);
+  return model;
+}
+
+describe("what may be set in mlc-chat-config.json", () => {
+  it("takes every override of the command line, in upstream's fields", async () => {
+    const [model, output] = [await demoModel(), join(await tempFolder(), "out")];
+    const overrides = {
+      context_window_size: 96,
+      prefill_chunk_size: 32,
+      tensor_parallel_shards: 2,
+      pipeline_parallel_stages: 2,
+      max_batch_size: 4,
+      disaggregation: true,
+    };
+    const flags = Object.entries(overrides).flatMap(([name, value]) => [
+      `--${name.replaceAll("_", "-")}`,
+      String(value),
+    ]);
+    const { code, stderr } = await runCli(["gen_config", model, "-q", "q4f16_1", "-o", output, ...flags]);
+    expect(code, stderr).toBe(0);
+    const config = JSON.parse(await readFile(join(output, "mlc-chat-config.json"), "utf8"));
+    expect(config.model_config).toMatchObject(overrides);
+    expect(config).toMatchObject({ context_window_size: 96, tensor_parallel_shards: 2 });
+  });
+
+  it("takes a no for a no, which upstream does not", async () => {
+    const [model, output] = [await demoModel(), join(await tempFolder(), "out")];
+    const args = ["gen-config", model, "-q", "q4f16_1", "-o", output, "--disaggregation"];
+    expect((await runCli([...args, "false"])).code).toBe(0);
+    const config = JSON.parse(await readFile(join(output, "mlc-chat-config.json"), "utf8"));
+    expect(config.model_config.disaggregation).toBe(false);
+    expect(await runCli([...args, "perhaps"])).toMatchObject({ code: 2 });
+  });
+
+  it("says which template was probably meant", async () => {
+    const args = [await demoModel(), "-q", "q4f16_1", "-o", "out", "--conv-template", "lama-3", "--json"];
+    const { code, stdout } = await runCli(["gen-config", ...args]);
+    expect(code).toBe(2);
+    const hint = expect.stringContaining("did you mean llama-3?");
+    expect(jsonLines(stdout).at(-1)).toMatchObject({ error: { code: "E_CONV_TEMPLATE", hint } });
+  });
+});
+
+describe("a model of the hub", () => {
+  it.each([
+    ["a template that nobody knows", { chat: { convTemplate: "lama-3" } }, "E_CONV_TEMPLATE"],
+    ["an output that cannot be written", { output: "/sys/out" }, "E_OUTPUT_READ_ONLY"],
+  ])("is not fetched for %s", async (_name, more, code) => {
+    const commit = await commitOfFolder(await demoModel());
+    const hub = await startHub([{ id: "org/demo", access: "public", refs: new Map([["main", commit]]) }]);
+    const folder = await tempFolder();
+    const acquire = { endpoint: hub.endpoint, cacheDir: join(folder, "cache"), token: false } as const;
+    const request = { model: "org/demo", quantization: "q4f16_1", output: join(folder, "out"), acquire };
+    expect(await failureOf(() => convert({ ...request, ...more }))).toMatchObject({ code });
+    const sizes = [...commit.files.values()].map(({ size }) => size);
+    expect(hub.storeBytes).toBeLessThan(Math.max(...sizes));
+  });
+});
