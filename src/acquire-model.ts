@@ -61,6 +61,31 @@ export async function openHubModel(
   }
 }
 
+/**
+ * Brings a model's configuration and tokenizer here, without its weights.
+ * @returns the folder they lie in
+ * @throws {SourceError} for names that are no model, and for all trouble with the hub
+ */
+export async function acquireWithoutWeights(
+  model: string,
+  acquireOptions: AcquireOptions,
+  deps: OpenDeps,
+): Promise<AcquiredModel> {
+  const [{ resolveSource }, { acquire }] = await Promise.all([
+    import("./source/resolve-source.ts"),
+    import("./source/acquire.ts"),
+  ]);
+  const world = await sourceDeps(deps);
+  try {
+    const options: SourceOptions = { ...acquireOptions, expect: "checkpoint", skipWeights: true };
+    const acquired = await acquire(await resolveSource(model, options, world.deps), options, world.deps);
+    for (const message of acquired.notices) deps.onEvent({ type: "notice", message });
+    return acquired;
+  } finally {
+    await world.close();
+  }
+}
+
 /** A format that was asked for also decides which weights are fetched. */
 function optionsOf({ acquire, sourceFormat }: ModelRequest): SourceOptions {
   const prefer = sourceFormat === "huggingface-torch" ? ({ prefer: "torch" } as const) : {};

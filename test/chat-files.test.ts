@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { convert } from "../src/convert.ts";
 import { writeDemoModel } from "../src/demo/demo-model.ts";
+import { genConfig } from "../src/gen-config.ts";
 import { commitOfFolder } from "../src/hub-server/repository.ts";
 import { startHub } from "./source/hub-fixture.ts";
 import { jsonLines, runCli } from "./support/cli.ts";
@@ -56,6 +57,27 @@ describe("what may be set in mlc-chat-config.json", () => {
 });
 
 describe("a model of the hub", () => {
+  it("gets its config without its weights, the same as from a folder", async () => {
+    const model = await demoModel();
+    const commit = await commitOfFolder(model);
+    const hub = await startHub([{ id: "org/demo", access: "public", refs: new Map([["main", commit]]) }]);
+    const folder = await tempFolder();
+    const flags = ["-q", "q4f16_1", "--endpoint", hub.endpoint, "--cache-dir", join(folder, "cache"), "-o"];
+    const { code, stderr } = await runCli(["gen-config", "org/demo", ...flags, join(folder, "a")]);
+    expect(code, stderr).toBe(0);
+    expect(hub.storeBytes).toBeLessThan(1000);
+    await genConfig({
+      model: join(model, "config.json"),
+      quantization: "q4f16_1",
+      output: join(folder, "b"),
+    });
+    for (const name of await readdir(join(folder, "b"))) {
+      expect(await readFile(join(folder, "a", name), "utf8")).toBe(
+        await readFile(join(folder, "b", name), "utf8"),
+      );
+    }
+  });
+
   it.each([
     ["a template that nobody knows", { chat: { convTemplate: "lama-3" } }, "E_CONV_TEMPLATE"],
     ["an output that cannot be written", { output: "/sys/out" }, "E_OUTPUT_READ_ONLY"],
