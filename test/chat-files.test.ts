@@ -91,4 +91,25 @@ describe("a model of the hub", () => {
     const sizes = [...commit.files.values()].map(({ size }) => size);
     expect(hub.storeBytes).toBeLessThan(Math.max(...sizes));
   });
+
+  it("leaves no token in what is printed or written (T29)", async () => {
+    const commit = await commitOfFolder(await demoModel());
+    const hidden = { id: "org/demo", access: "private" as const, refs: new Map([["main", commit]]) };
+    const hub = await startHub([hidden], { token: "hf_topsecret" });
+    const folder = await tempFolder();
+    const at = (name: string) => join(folder, name);
+    const places = ["--cache-dir", at("cache"), "-o", at("out"), "--report", at("report.json")];
+    const flags = ["--endpoint", hub.endpoint, "--token", "hf_topsecret", "--json", ...places];
+    const { code, stdout, stderr } = await runCli(["org/demo", "-q", "q4f16_1", "--threads", "2", ...flags]);
+    expect(code, stderr).toBe(0);
+    const provenance = JSON.parse(await readFile(at("out/mlc-convert.json"), "utf8"));
+    expect(provenance.source).toMatchObject({ id: "org/demo", commit: commit.sha });
+    expect(provenance.conversion.options).toMatchObject({ threads: 2 });
+    expect(stdout + stderr).not.toMatch(/hf_topsecret|X-Signature/);
+    for (const name of await readdir(folder, { recursive: true })) {
+      const bytes = await readFile(at(name)).catch(() => Buffer.of());
+      expect(bytes.includes("hf_topsecret"), name).toBe(false);
+      expect(bytes.includes("X-Signature"), name).toBe(false);
+    }
+  });
 });
