@@ -7,6 +7,7 @@ import { CheckpointError, SourceError } from "./core/errors.ts";
 import type { FileIntegrity } from "./core/integrity.ts";
 import { isObject, parseJson } from "./core/json.ts";
 import type { ModelRequest, OpenDeps, OpenedModel } from "./open-model.ts";
+import { presetNames } from "./presets.ts";
 import type { AcquiredModel } from "./source/acquire.ts";
 import type { SourceDeps } from "./source/deps.ts";
 import type { SourceOptions } from "./source/options.ts";
@@ -50,7 +51,7 @@ export async function openHubModel(
   const world = await sourceDeps(deps);
   deps.onEvent({ type: "phase", phase: "resolve" });
   try {
-    const options = optionsOf(request);
+    const options = { ...optionsOf(request), presets: await presetNames() };
     const source = await resolveSource(request.model, options, world.deps);
     for (const message of source.notices) deps.onEvent({ type: "notice", message });
     if (source.kind === "remote") return await openRemote({ request, options, source, openLocal, deps });

@@ -1,17 +1,21 @@
-import { stat } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
 import type { AcquireOptions } from "./acquire-model.ts";
 import { openConfigFolder } from "./chat-config/config-folder.ts";
 import { writeChatConfig } from "./chat-config/write-chat-config.ts";
 import { type ChatOptions, makeChatFiles } from "./chat-files.ts";
 import { SourceError } from "./core/errors.ts";
+import type { JsonObject } from "./core/json.ts";
 import type { OpenDeps } from "./open-model.ts";
 import { detectArchitecture } from "./plan/detect-architecture.ts";
 import { architectureOf } from "./plan/registry.ts";
 import { schemeOf } from "./plan/scheme.ts";
+import { readPreset } from "./presets.ts";
 
 export interface GenConfigRequest {
-  /** Folder of config.json and the tokenizer, the configuration file itself, or a model of the hub. */
+  /** Folder of config.json and the tokenizer, the configuration file itself, a model of the hub, or a built-in configuration. */
   readonly model: string;
   /** How a model of the hub is acquired. */
   readonly acquire?: AcquireOptions;
@@ -48,9 +52,29 @@ export async function genConfig(
   deps: OpenDeps = { onEvent: () => {} },
 ): Promise<GenConfigResult> {
   const quantization = schemeOf(request.quantization).name;
+  const preset = existsSync(request.model) ? undefined : await readPreset(request.model);
+  if (preset) return generateFromPreset(preset, { ...request, quantization });
   const { folder, name, id } = await locate(request, deps);
   const config = await (await openConfigFolder(folder)).readObject(name);
   if (!config) throw new SourceError("E_CONFIG_MISSING", `${folder}: expected config.json, found none`);
+  return generate({ folder, config, id }, { ...request, quantization });
+}
+
+/** A preset has neither tokenizer nor generation_config.json, so the folder it is looked up in is empty. */
+async function generateFromPreset(config: JsonObject, request: GenConfigRequest): Promise<GenConfigResult> {
+  const folder = await mkdtemp(join(tmpdir(), "mlc-convert-preset-"));
+  try {
+    return await generate({ folder, config, id: request.model }, request);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function generate(
+  { folder, config, id }: Omit<ConfigPlace, "name"> & { readonly config: JsonObject },
+  request: GenConfigRequest,
+): Promise<GenConfigResult> {
+  const { quantization } = request;
   const { key, notices } = await detectArchitecture(config, request.modelType);
   const architecture = await architectureOf(key);
   const source = { architecture, config, folder, name: basename(id), quantization };

@@ -2,13 +2,18 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { convert } from "../src/convert.ts";
+import { formatJson, isObject, type JsonObject, parseJson } from "../src/core/json.ts";
 import { writeDemoModel } from "../src/demo/demo-model.ts";
 import { genConfig } from "../src/gen-config.ts";
 import { commitOfFolder } from "../src/hub-server/repository.ts";
+import { presetNames } from "../src/presets.ts";
+import { readGolden } from "./plan/reference-tables.ts";
 import { startHub } from "./source/hub-fixture.ts";
 import { jsonLines, runCli } from "./support/cli.ts";
 import { failureOf } from "./support/failure-of.ts";
 import { tempFolder } from "./support/temp-folder.ts";
+
+const PRESETS = [...(await presetNames())];
 
 async function demoModel(): Promise<string> {
   const model = join(await tempFolder(), "model");
@@ -53,6 +58,38 @@ describe("what may be set in mlc-chat-config.json", () => {
     expect(code).toBe(2);
     const hint = expect.stringContaining("did you mean llama-3?");
     expect(jsonLines(stdout).at(-1)).toMatchObject({ error: { code: "E_CONV_TEMPLATE", hint } });
+  });
+});
+
+describe("a built-in configuration", () => {
+  it("gives upstream's chat config, with neither tokenizer nor ids of its own", async () => {
+    const output = join(await tempFolder(), "out");
+    const { notices, files } = await genConfig({ model: "llama3_2_1b", quantization: "q4f16_1", output });
+    expect(files).toEqual(["mlc-chat-config.json"]);
+    const config = JSON.parse(await readFile(join(output, files[0] ?? ""), "utf8"));
+    const sizes = { hidden_size: 2048, num_hidden_layers: 16, num_key_value_heads: 8, max_batch_size: 128 };
+    expect(config.model_config).toMatchObject(sizes);
+    expect(config).toMatchObject({ model_type: "llama", context_window_size: 131072, eos_token_id: 2 });
+    expect(notices.join()).toContain("No tokenizer was found");
+  });
+
+  it("cannot be converted, because it has no weights", async () => {
+    const request = {
+      model: "llama3_2_1b",
+      quantization: "q4f16_1",
+      output: join(await tempFolder(), "out"),
+    };
+    expect(await failureOf(() => convert(request))).toMatchObject({ code: "E_NO_WEIGHTS" });
+  });
+
+  it.each(PRESETS)("%s gives upstream's model_config", async (name) => {
+    const output = join(await tempFolder(), "out");
+    await genConfig({ model: name, quantization: "q0f16", output });
+    const written = parseJson(await readFile(join(output, "mlc-chat-config.json"), "utf8"));
+    const expected = readGolden("presets.json").get(name);
+    if (!isObject(written) || !isObject(expected)) throw new Error("expected objects");
+    const text = (object: JsonObject) => formatJson(object.get("model_config") ?? null, 1);
+    expect(text(written)).toBe(text(expected));
   });
 });
 
