@@ -1,5 +1,6 @@
 // A hub on this machine for trials: every sub-folder <org>/<name> of a folder is served as a model.
-//   npm run hub -- ./models [--port 8080] [--token hf_x] [--rate 10000000]
+//   npm run hub -- ./models [--port 8080] [--token hf_x] [--rate 10000000] [--fault JSON]...
+// A fault is one of src/hub-server/faults.ts, e.g. '{"door":"store","times":3,"does":{"kind":"cut","afterBytes":1000}}'.
 // Then: HF_ENDPOINT=http://127.0.0.1:8080 mlc-convert download org/name
 import { readdir } from "node:fs/promises";
 import path from "node:path";
@@ -9,7 +10,12 @@ import { commitOfFolder } from "../dist/hub-server/repository.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { port: { type: "string" }, token: { type: "string" }, rate: { type: "string" } },
+  options: {
+    port: { type: "string" },
+    token: { type: "string" },
+    rate: { type: "string" },
+    fault: { type: "string", multiple: true, default: [] },
+  },
 });
 const [root] = positionals;
 if (root === undefined) {
@@ -37,5 +43,6 @@ const hub = await HubServer.start({
   ...(values.token ? { token: values.token } : {}),
   ...(values.rate ? { bandwidth: { bytesPerSecond: Number(values.rate), penaltyPerConnection: 0 } } : {}),
 });
+hub.faults = values.fault.map((text) => JSON.parse(text));
 for (const { id } of repositories) console.log(`serves ${id}`);
 console.log(`HF_ENDPOINT=${hub.endpoint}`);

@@ -8,6 +8,7 @@ import type { FileIntegrity } from "./core/integrity.ts";
 import { isObject, parseJson } from "./core/json.ts";
 import { VERSION } from "./core/package-root.ts";
 import type { ModelRequest, OpenDeps, OpenedModel } from "./open-model.ts";
+import { presetNames } from "./presets.ts";
 import type { AcquiredModel } from "./source/acquire.ts";
 import type { SourceDeps } from "./source/deps.ts";
 import type { SourceOptions } from "./source/options.ts";
@@ -50,12 +51,37 @@ export async function openHubModel(
   const world = await sourceDeps(deps);
   deps.onEvent({ type: "phase", phase: "resolve" });
   try {
-    const options = optionsOf(request);
+    const options = { ...optionsOf(request), presets: await presetNames() };
     const source = await resolveSource(request.model, options, world.deps);
     for (const message of source.notices) deps.onEvent({ type: "notice", message });
     if (source.kind === "remote") return await openRemote({ request, options, source, openLocal, deps });
     const { acquire } = await import("./source/acquire.ts");
     return await openAcquired(await acquire(source, options, world.deps), request, openLocal);
+  } finally {
+    await world.close();
+  }
+}
+
+/**
+ * Brings a model's configuration and tokenizer here, without its weights.
+ * @returns the folder they lie in
+ * @throws {SourceError} for names that are no model, and for all trouble with the hub
+ */
+export async function acquireWithoutWeights(
+  model: string,
+  acquireOptions: AcquireOptions,
+  deps: OpenDeps,
+): Promise<AcquiredModel> {
+  const [{ resolveSource }, { acquire }] = await Promise.all([
+    import("./source/resolve-source.ts"),
+    import("./source/acquire.ts"),
+  ]);
+  const world = await sourceDeps(deps);
+  try {
+    const options: SourceOptions = { ...acquireOptions, expect: "checkpoint", skipWeights: true };
+    const acquired = await acquire(await resolveSource(model, options, world.deps), options, world.deps);
+    for (const message of acquired.notices) deps.onEvent({ type: "notice", message });
+    return acquired;
   } finally {
     await world.close();
   }

@@ -135,7 +135,7 @@ function provenance({ planned, options, facts }: Closing, files: readonly ExtraF
     modelType: plan.architecture,
     quantization: plan.scheme.name,
     backend: options.backend ?? "auto",
-    options: givenOptions({ ...options, model: undefined, output: undefined }),
+    options: givenOptions({ ...options, ...options.chat }),
     planDigest: keyDigest({ version: VERSION, facts, layout }),
   };
   return provenanceFile({ origin: model.origin, conversion, files });

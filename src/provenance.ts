@@ -26,13 +26,44 @@ export async function provenanceFile({ origin, conversion, files }: ProvenanceFa
   return { name: PROVENANCE_NAME, content: text };
 }
 
+/** Options that say how a result was made. What is not named here is not written down: a token, for one. */
+const RECORDED: readonly string[] = [
+  "source",
+  "sourceFormat",
+  "format",
+  "modelType",
+  "ftArch",
+  "preshard",
+  "rank",
+  "splitMaxSize",
+  "backend",
+  "device",
+  "threads",
+  "maxMemory",
+  "map",
+  "sync",
+  "stats",
+  "strict",
+  "weightsOnly",
+  "legacyIndex",
+  "convTemplate",
+  "contextWindowSize",
+  "slidingWindowSize",
+  "prefillChunkSize",
+  "attentionSinkSize",
+  "tensorParallelShards",
+  "pipelineParallelStages",
+  "maxBatchSize",
+  "disaggregation",
+];
+
 /** The options that were given, for the record. */
 export function givenOptions(options: Readonly<Record<string, unknown>>): ReadonlyMap<string, Json> {
   return new Map(
-    Object.entries(options).flatMap(([name, value]) =>
-      typeof value === "string" || typeof value === "number" || typeof value === "boolean"
-        ? [[name, value]]
-        : [],
-    ),
+    RECORDED.flatMap((name): [string, Json][] => {
+      const value = options[name];
+      const simple = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+      return simple ? [[name, value]] : [];
+    }),
   );
 }

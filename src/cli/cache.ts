@@ -1,7 +1,10 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { listProblems, SourceError } from "../core/errors.ts";
-import type { SourceOptions } from "../index.ts";
-import { type Outside, thisProcess, withSource } from "./outside.ts";
+import type { CacheEntry, SourceDeps, SourceOptions, VerifiedEntry } from "../index.ts";
+import { withPrinting } from "./conversion-options.ts";
+import { withSource } from "./download.ts";
+import type { Printer } from "./printer.ts";
+import { runCommand } from "./run-command.ts";
 import { withoutGaps } from "./source-flags.ts";
 import { formatBytes } from "./units.ts";
 
@@ -9,6 +12,7 @@ interface CacheFlags {
   readonly cacheDir?: string;
   readonly hfCache?: boolean;
   readonly json?: boolean;
+  readonly quiet?: boolean;
 }
 
 interface PruneFlags extends CacheFlags {
@@ -16,86 +20,99 @@ interface PruneFlags extends CacheFlags {
   readonly dryRun?: boolean;
 }
 
-/** Adds `cache list`, `cache verify` and `cache prune`. */
-export function registerCache(program: Command, outside: Outside = thisProcess()): void {
+/** Registers `cache list`, `cache verify` and `cache prune`. */
+export function registerCache(program: Command): void {
   const cache = program.command("cache").description("look at, check and tidy what was downloaded");
   common(cache.command("list").description("list cached models, their size and state")).action(
-    (flags: CacheFlags) => list(flags, outside),
+    (flags: CacheFlags) => run(flags, (deps, printer) => list(flags, deps, printer)),
   );
   common(cache.command("verify").description("hash every file of the cached models, or of one"))
     .argument("[repo]", "org/name")
-    .action((repo: string | undefined, flags: CacheFlags) => verify(repo, flags, outside));
+    .action((repo: string | undefined, flags: CacheFlags) =>
+      run(flags, (deps, printer) => verify({ repo, flags, deps }, printer)),
+    );
   common(cache.command("prune").description("remove unfinished downloads, unused content, and what is named"))
     .argument("[repo]", "org/name: remove all of it")
     .option("--older-than <days>", "remove models that were not used for so many days", daysOf)
     .option("--dry-run", "say what would be removed, remove nothing")
-    .action((repo: string | undefined, flags: PruneFlags) => prune(repo, flags, outside));
+    .action((repo: string | undefined, flags: PruneFlags) =>
+      run(flags, (deps, printer) => prune({ repo, flags, deps }, printer)),
+    );
 }
 
 function common(command: Command): Command {
-  return command
-    .option("--cache-dir <folder>", "cache for checkpoints, in the hub's layout")
-    .option("--hf-cache", "the Hugging Face cache")
-    .option("--json", "print the result as JSON");
+  return withPrinting(
+    command
+      .option("--cache-dir <folder>", "cache for checkpoints, in the hub's layout")
+      .option("--hf-cache", "the Hugging Face cache"),
+  );
+}
+
+function run(flags: CacheFlags, work: (deps: SourceDeps, printer: Printer) => Promise<void>): Promise<void> {
+  return runCommand(flags, async (printer, signal) => {
+    await withSource({ printer, signal }, (deps) => work(deps, printer));
+    return true;
+  });
 }
 
 function optionsOf({ cacheDir, hfCache }: CacheFlags): SourceOptions {
   return withoutGaps({ cacheDir, hfCache });
 }
 
-async function list(flags: CacheFlags, outside: Outside): Promise<void> {
-  const entries = await withSource(outside, async (deps) =>
-    (await import("../index.ts")).listCache(optionsOf(flags), deps),
+async function list(flags: CacheFlags, deps: SourceDeps, printer: Printer): Promise<void> {
+  const { listCache } = await import("../index.ts");
+  const entries = await listCache(optionsOf(flags), deps);
+  printer.result({ entries }, () =>
+    entries.length === 0 ? ["no models are cached"] : entries.map(entryLine),
   );
-  if (flags.json) return outside.print(JSON.stringify(entries, null, 2));
-  if (entries.length === 0) return outside.print("no models are cached");
-  for (const entry of entries) {
-    const revision = entry.revisions.join(", ") || "no revision";
-    const state = entry.complete ? "complete" : `incomplete (${entry.problems[0] ?? "unknown"})`;
-    const size = formatBytes(entry.nbytes).padStart(10);
-    outside.print(
-      `${size}  ${entry.model.padEnd(10)}  ${entry.repo} @ ${revision}  ${state}  ${entry.folder}`,
-    );
-  }
 }
 
-async function verify(repo: string | undefined, flags: CacheFlags, outside: Outside): Promise<void> {
-  const results = await withSource(outside, async (deps) =>
-    (await import("../index.ts")).verifyCache(repo, optionsOf(flags), deps),
-  );
-  if (results.length === 0) {
+function entryLine({ repo, revisions, complete, problems, nbytes, model, folder }: CacheEntry): string {
+  const revision = revisions.join(", ") || "no revision";
+  const state = complete ? "complete" : `incomplete (${problems[0] ?? "unknown"})`;
+  return `${formatBytes(nbytes).padStart(10)}  ${model.padEnd(10)}  ${repo} @ ${revision}  ${state}  ${folder}`;
+}
+
+interface Work<Flags> {
+  readonly repo: string | undefined;
+  readonly flags: Flags;
+  readonly deps: SourceDeps;
+}
+
+async function verify({ repo, flags, deps }: Work<CacheFlags>, printer: Printer): Promise<void> {
+  const { verifyCache } = await import("../index.ts");
+  const entries = await verifyCache(repo, optionsOf(flags), deps);
+  if (entries.length === 0) {
     throw new SourceError(
       "E_NOT_CACHED",
       repo === undefined ? "no models are cached" : `${repo} is not cached`,
     );
   }
-  if (flags.json) outside.print(JSON.stringify(results, null, 2));
-  const damaged = results.filter((result) => result.problems.length > 0);
-  for (const { entry, sound, unverified, problems } of flags.json ? [] : results) {
-    const unknown = unverified.length === 0 ? "" : `, ${unverified.length} without a known hash`;
-    const verdict = problems.length === 0 ? "sound" : "damaged";
-    outside.print(`${verdict}  ${entry.repo}  ${sound} files${unknown}  ${entry.folder}`);
-  }
-  if (damaged.length === 0) return;
-  const lines = damaged.flatMap(({ entry, problems }) =>
+  printer.result({ entries }, () => entries.map(verdictLine));
+  const problems = entries.flatMap(({ entry, problems }) =>
     problems.map((problem) => `${entry.repo}: ${problem}`),
   );
-  throw new SourceError("E_CACHE_DAMAGED", `cached files are damaged:\n${listProblems(lines)}`, {
+  if (problems.length === 0) return;
+  throw new SourceError("E_CACHE_DAMAGED", `cached files are damaged:\n${listProblems(problems)}`, {
     hint: "Download the model again with --force-download, or remove it with `mlc-convert cache prune`.",
   });
 }
 
-async function prune(repo: string | undefined, flags: PruneFlags, outside: Outside): Promise<void> {
+function verdictLine({ entry, sound, unverified, problems }: VerifiedEntry): string {
+  const unknown = unverified.length === 0 ? "" : `, ${unverified.length} without a known hash`;
+  const verdict = problems.length === 0 ? "sound" : "damaged";
+  return `${verdict}  ${entry.repo}  ${sound} files${unknown}  ${entry.folder}`;
+}
+
+async function prune({ repo, flags, deps }: Work<PruneFlags>, printer: Printer): Promise<void> {
+  const { pruneCache } = await import("../index.ts");
   const { olderThan: olderThanDays, dryRun } = flags;
-  const request = withoutGaps({ repo, olderThanDays, dryRun });
-  const pruned = await withSource(outside, async (deps) =>
-    (await import("../index.ts")).pruneCache(request, optionsOf(flags), deps),
-  );
-  if (flags.json) return outside.print(JSON.stringify(pruned, null, 2));
-  for (const { path, nbytes, why } of pruned)
-    outside.print(`${formatBytes(nbytes).padStart(10)}  ${why}  ${path}`);
-  const sum = formatBytes(pruned.reduce((bytes, item) => bytes + item.nbytes, 0));
-  outside.print(`${sum.padStart(10)}  ${dryRun ? "would be freed" : "freed"}`);
+  const pruned = await pruneCache(withoutGaps({ repo, olderThanDays, dryRun }), optionsOf(flags), deps);
+  const nbytes = pruned.reduce((sum, item) => sum + item.nbytes, 0);
+  printer.result({ pruned, nbytes }, () => [
+    ...pruned.map((item) => `${formatBytes(item.nbytes).padStart(10)}  ${item.why}  ${item.path}`),
+    `${formatBytes(nbytes).padStart(10)}  ${dryRun ? "would be freed" : "freed"}`,
+  ]);
 }
 
 function daysOf(text: string): number {

@@ -7,7 +7,7 @@ import { type ChatFlags, chatOptionsOf, withChatOptions } from "./chat-options.t
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { byteSize, collect, deviceName, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
-import { toSourceOptions } from "./source-flags.ts";
+import { toSourceOptions, withoutSourceFlags } from "./source-flags.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
 
 interface ConvertFlags extends ConversionFlags, ChatFlags {
@@ -91,7 +91,7 @@ function withOptions(command: Command): Command {
 function run(model: string, flags: ConvertFlags): Promise<void> {
   return runCommand(flags, async (printer, signal) => {
     const { convertMany } = await import("../convert.ts");
-    const { fsync, mmap, quantization, report: reportFile, ...request } = flags;
+    const { fsync, mmap, quantization, report: reportFile, ...request } = withoutSourceFlags(flags);
     const onEvent = printer.onEvent.bind(printer);
     const chat = chatOptionsOf(flags);
     const reports = await convertMany(

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { PlanReport } from "../report/plan-report.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { runCommand } from "./run-command.ts";
-import { toSourceOptions } from "./source-flags.ts";
+import { toSourceOptions, withoutSourceFlags } from "./source-flags.ts";
 import { formatBytes } from "./units.ts";
 
 interface PlanFlags extends ConversionFlags {
@@ -27,9 +27,11 @@ export function registerPlan(program: Command): void {
     .requiredOption("-q, --quantization <name>", "quantization scheme, e.g. q4f16_1")
     .addHelpText("after", EXAMPLES)
     .action((model: string, flags: PlanFlags) =>
-      runCommand(flags, async (printer) => {
+      runCommand(flags, async (printer, signal) => {
         const { planConversion, planReport } = await import("../index.ts");
-        const report = planReport(await planConversion({ model, ...flags, acquire: toSourceOptions(flags) }));
+        const request = { model, ...withoutSourceFlags(flags), acquire: toSourceOptions(flags) };
+        const onEvent = printer.onEvent.bind(printer);
+        const report = planReport(await planConversion(request, { onEvent, signal }));
         printer.result(report, () => tableOf(report));
         return true;
       }),

@@ -61,9 +61,17 @@ const PHASES: Readonly<Partial<Record<string, string>>> = {
   verify: "Verifying",
 };
 
+type DownloadTotal = Extract<ConvertEvent, { type: "download-total" }>;
+
+function retryLine({ what, reason, waitMs }: Extract<ConvertEvent, { type: "retry" }>): string {
+  return `${what}: ${reason}; trying again in ${Math.ceil(waitMs / 1000)} s`;
+}
+
 class TextPrinter implements Printer {
   private bar: SingleBar | undefined;
   private started = 0;
+  /** Of the download, as it was last told. */
+  private tenth = -1;
   private readonly quiet: boolean;
 
   constructor(quiet: boolean) {
@@ -74,7 +82,8 @@ class TextPrinter implements Printer {
     if (event.type === "notice") this.say(`${pc.yellow("note")} ${event.message}`);
     if (event.type === "phase") this.phase(PHASES[event.phase]);
     if (event.type === "progress") this.progress(event.bytes, event.totalBytes);
-    if (event.type === "download") this.progress(event.bytes, event.total);
+    if (event.type === "download-total") this.download(event);
+    if (event.type === "retry") this.say(pc.dim(retryLine(event)));
   }
 
   result(_data: object, lines: () => readonly string[]): void {
@@ -98,6 +107,15 @@ class TextPrinter implements Printer {
   private phase(title: string | undefined): void {
     this.stopBar();
     if (title) this.say(pc.dim(title));
+  }
+
+  /** The bar where there is a terminal, and else a line for every tenth. */
+  private download({ bytes, totalBytes, files, totalFiles }: DownloadTotal): void {
+    if (process.stderr.isTTY) this.progress(bytes, totalBytes);
+    const tenth = totalBytes === 0 ? 10 : Math.floor((bytes / totalBytes) * 10);
+    if (process.stderr.isTTY || tenth === this.tenth) return;
+    this.tenth = tenth;
+    this.say(`${formatBytes(bytes)} of ${formatBytes(totalBytes)}, ${files} of ${totalFiles} files`);
   }
 
   private progress(bytes: number, total: number): void {

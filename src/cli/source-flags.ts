@@ -70,6 +70,30 @@ export function toSourceOptions(flags: SourceFlags): SourceOptions {
   return withoutGaps(all);
 }
 
+const NAMES: readonly string[] = [
+  "revision",
+  "cacheDir",
+  "cachePolicy",
+  "hfCache",
+  "localFilesOnly",
+  "token",
+  "endpoint",
+  "include",
+  "exclude",
+  "maxFiles",
+  "maxRanges",
+  "limitRate",
+  "forceDownload",
+  "ignoreDiskSpace",
+  "verifyCache",
+] satisfies readonly (keyof SourceFlags)[];
+
+/** Flags without those of {@link SourceFlags}, so that no token goes where it is not needed. */
+export function withoutSourceFlags<T extends SourceFlags>(flags: T): Omit<T, keyof SourceFlags> {
+  const others = Object.entries(flags).filter(([name]) => !NAMES.includes(name));
+  return Object.fromEntries(others) as Omit<T, keyof SourceFlags>;
+}
+
 /** `--no-token` sends none; without a flag the stored one is looked up. */
 function tokenOf({ token }: SourceFlags): string | false | undefined {
   return token === true ? undefined : token;

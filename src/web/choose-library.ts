@@ -62,11 +62,19 @@ export function chooseLibrary({
     url: `${BASE_URL}/${LIBRARY_VERSION}/${file}`,
     need,
     kind: family.kind,
-    notices: ropeNotices(family, config),
+    notices: [...shapeNotices(family), ...ropeNotices(family, config)],
   };
 }
 
-/** Rotary base that is compiled into the libraries, where it is known. */
+/** Says how it is known what the library was compiled for, where that is not by its model's configuration. */
+function shapeNotices({ name, shape, inferred }: LibraryFamily): readonly string[] {
+  if (Object.keys(shape).length === 0)
+    return [`The library for ${name} was chosen by the model's name alone.`];
+  if (!inferred) return [];
+  return [`The sizes that the library for ${name} was compiled for are inferred: try it before you publish.`];
+}
+
+/** Rotary base that is compiled into the libraries, inferred from what is generally known of the models. */
 const ROPE_BASES: readonly (readonly [RegExp, number])[] = [
   [/^Llama-3|^OLMo-2/, 500000],
   [/^Llama-2|^TinyLlama|^gemma-2|^phi-[12]|^Phi-3|^stablelm|^RedPajama/, 10000],
@@ -80,7 +88,9 @@ function ropeNotices({ name }: LibraryFamily, config: JsonObject): readonly stri
   const modelConfig = config.get("model_config");
   const own = isObject(modelConfig) ? toNumber(modelConfig.get("position_embedding_base")) : undefined;
   if (compiled === undefined || own === undefined || own === compiled) return [];
-  return [`${name} was compiled for rotary base ${compiled}, the model has ${own}; its text may be poor.`];
+  return [
+    `${name} was, as far as is known, compiled for rotary base ${compiled}, the model has ${own}; its text may be poor.`,
+  ];
 }
 
 /** Sizes of a `model_config`, of its `text_config` where the model is nested. */

@@ -24,6 +24,8 @@ export interface LibraryFamily {
   readonly name: string;
   readonly modelTypes: readonly string[];
   readonly shape: ModelShape;
+  /** The shape is what is generally known of the model, and was compared with no configuration of it. */
+  readonly inferred?: boolean;
   /** WebLLM's `model_type` when it is no plain language model: 1 embedding, 2 vision. */
   readonly kind?: number;
   /** For {@link parseBuild}. */

@@ -6,7 +6,8 @@ export const LIBRARY_VERSION = "v0_2_83/base";
 /**
  * The compiled libraries that WebLLM's list of May 2026 names, with the shape of the model they were compiled
  * for. A build is the rest of its file name and then, for each context window, the MB of GPU memory it takes;
- * a star means that weak devices suffice. A family without sizes is known by its name only.
+ * a star means that weak devices suffice. The list itself says no sizes: they are those of the model's own published
+ * configuration, or inferred where none was at hand. A family without sizes is known by its name only.
  */
 export const LIBRARY_FAMILIES: readonly LibraryFamily[] = [
   {
@@ -34,6 +35,7 @@ export const LIBRARY_FAMILIES: readonly LibraryFamily[] = [
   },
   {
     name: "Llama-3-8B-Instruct",
+    inferred: true,
     modelTypes: ["llama"],
     shape: {
       hiddenSize: 4096,
@@ -53,6 +55,7 @@ export const LIBRARY_FAMILIES: readonly LibraryFamily[] = [
   },
   {
     name: "Llama-3-70B-Instruct",
+    inferred: true,
     modelTypes: ["llama"],
     shape: {
       hiddenSize: 8192,
@@ -180,12 +183,14 @@ export const LIBRARY_FAMILIES: readonly LibraryFamily[] = [
   },
   {
     name: "Qwen3-4B",
+    inferred: true,
     modelTypes: ["qwen3"],
     shape: { hiddenSize: 2560, layers: 36, intermediateSize: 9728, heads: 32, kvHeads: 8 },
     builds: ["q4f16_1_cs1k 4096=3431.59*", "q4f32_1_cs1k 4096=4327.71*"],
   },
   {
     name: "Qwen3-8B",
+    inferred: true,
     modelTypes: ["qwen3"],
     shape: { hiddenSize: 4096, layers: 36, intermediateSize: 12288, heads: 32, kvHeads: 8 },
     builds: ["q4f16_1_cs1k 4096=5695.78", "q4f32_1_cs1k 4096=6852.55"],
@@ -198,6 +203,7 @@ export const LIBRARY_FAMILIES: readonly LibraryFamily[] = [
   },
   {
     name: "Phi-3-mini-4k-instruct",
+    inferred: true,
     modelTypes: ["phi3"],
     shape: {
       hiddenSize: 3072,
@@ -284,6 +290,7 @@ export const LIBRARY_FAMILIES: readonly LibraryFamily[] = [
   },
   {
     name: "OLMo-2-0425-1B-Instruct",
+    inferred: true,
     modelTypes: ["olmo2"],
     shape: { hiddenSize: 2048, layers: 16, intermediateSize: 8192, heads: 16, kvHeads: 16 },
     builds: ["q4f16_1_cs1k 4096=1776.75*", "q4f32_1_cs1k 4096=2453.51*"],
@@ -321,6 +328,7 @@ export const LIBRARY_FAMILIES: readonly LibraryFamily[] = [
   },
   {
     name: "snowflake-arctic-embed-s",
+    inferred: true,
     modelTypes: ["bert"],
     shape: { hiddenSize: 384, layers: 12, intermediateSize: 1536, heads: 12 },
     kind: 1,

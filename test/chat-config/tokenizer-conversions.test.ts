@@ -1,13 +1,18 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { describe, expect, it } from "vitest";
+import { openConfigFolder } from "../../src/chat-config/config-folder.ts";
 import { parsePythonLiteral } from "../../src/chat-config/python-literal.ts";
 import { packRwkvVocabulary, parseRwkvText, readRwkvJson } from "../../src/chat-config/rwkv-vocab.ts";
 import type { Piece } from "../../src/chat-config/sentencepiece-model.ts";
 import { parseSentencePieceModel } from "../../src/chat-config/sentencepiece-model.ts";
 import { convertSentencePiece, rulesFor } from "../../src/chat-config/sentencepiece-tokenizer.ts";
 import { convertTiktoken } from "../../src/chat-config/tiktoken.ts";
+import { collectTokenizerFiles } from "../../src/chat-config/tokenizer-files.ts";
 import type { Json, JsonObject } from "../../src/core/json.ts";
 import { Float, formatJson } from "../../src/core/json.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 
 const KINDS = ["", "normal", "unknown", "control", "user-defined", "unused", "byte"];
 
@@ -75,6 +80,18 @@ describe("a SentencePiece model", () => {
         /BPE or Unigram/,
       );
     }
+  });
+
+  it("is left as it is, and that is said, where the class has rules that are not known, as T5's", async () => {
+    const folder = await tempFolder();
+    await writeFile(join(folder, "tokenizer.model"), modelFile(PIECES, 1));
+    await writeFile(join(folder, "tokenizer_config.json"), '{"tokenizer_class": "T5Tokenizer"}');
+    const context = { modelType: "t5", contextWindowSize: 512 };
+    const made = await collectTokenizerFiles(await openConfigFolder(folder), context);
+    expect(made.listed).toEqual(["tokenizer.model", "tokenizer_config.json"]);
+    expect(made.notices.join()).toContain(
+      "expected a Llama, CodeLlama or Gemma tokenizer, found T5Tokenizer; the runtimes can use tokenizer.model itself",
+    );
   });
 
   it("becomes merges by score, then length in characters, then ids", () => {

@@ -1,77 +1,90 @@
 import { readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { Command } from "commander";
 import { expect, test } from "vitest";
-import { registerCache } from "../../src/cli/cache.ts";
-import { registerDownload } from "../../src/cli/download.ts";
 import { toSourceOptions } from "../../src/cli/source-flags.ts";
 import { formatBytes } from "../../src/cli/units.ts";
 import { checkpointFiles, startHub, temporaryFolder } from "../source/hub-fixture.ts";
+import { jsonLines, runCli } from "../support/cli.ts";
 
 const SHARD = "model-00001-of-00002.safetensors";
 
+/** Runs commands with a hub and a home of their own. */
 async function commandLine() {
   const hub = await startHub(checkpointFiles());
   const home = await temporaryFolder();
-  const printed: string[] = [];
-  const noted: string[] = [];
-  const outside = {
-    env: { HF_ENDPOINT: hub.endpoint },
-    home,
-    platform: process.platform,
-    print: (text: string) => printed.push(text),
-    note: (text: string) => noted.push(text),
+  const env = { HF_ENDPOINT: hub.endpoint, HOME: home, MLC_LLM_HOME: path.join(home, "mlc"), HF_HOME: home };
+  const run = (...words: string[]) => runCli(words, { env });
+  const result = async (...words: string[]) => {
+    const { code, stdout, stderr } = await run(...words);
+    expect(code, stderr).toBe(0);
+    return stdout.trimEnd();
   };
-  const run = async (...words: string[]) => {
-    printed.length = 0;
-    const program = new Command().exitOverride();
-    registerDownload(program, outside);
-    registerCache(program, outside);
-    await program.parseAsync(words, { from: "user" });
-    return printed.join("\n");
-  };
-  return { hub, run, noted };
+  return { hub, run, result };
 }
 
 test("download prints the folder and tells progress", async () => {
-  const { run, noted } = await commandLine();
-  const folder = await run("download", "org/model");
-  expect((await readFile(path.join(folder, "config.json"))).byteLength).toBeGreaterThan(0);
-  expect(noted.at(-1)).toMatch(/safetensors/);
-  expect(noted.some((line) => /of 7 files$/.test(line))).toBe(true);
+  const { run } = await commandLine();
+  const { code, stdout, stderr } = await run("download", "org/model");
+  expect(code, stderr).toBe(0);
+  expect((await readFile(path.join(stdout.trim(), "config.json"))).byteLength).toBeGreaterThan(0);
+  expect(stderr).toMatch(/note .*safetensors/);
+  expect(stderr).toMatch(/of 7 files$/m);
+  expect((await run("download", "org/model", "--quiet")).stderr).toBe("");
 });
 
-test("download --json gives commit and verified hashes", async () => {
+test("download --json gives events and, last, commit and verified hashes", async () => {
+  const { result } = await commandLine();
+  const lines = jsonLines(await result("download", "org/model", "--json"));
+  expect(lines[0]).toEqual({ type: "phase", phase: "resolve" });
+  expect(lines.at(-1)).toMatchObject({
+    type: "result",
+    source: "org/model",
+    commit: expect.stringMatching(/^[0-9a-f]{40}$/),
+    verified: { [SHARD]: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
+  });
+});
+
+test("a refusal is an error line with code and hint, and an exit code", async () => {
   const { run } = await commandLine();
-  const result = JSON.parse(await run("download", "org/model", "--json"));
-  expect(result).toMatchObject({ source: "org/model", commit: expect.stringMatching(/^[0-9a-f]{40}$/) });
-  expect(result.verified[SHARD]).toMatch(/^sha256:[0-9a-f]{64}$/);
+  const { code, stderr } = await run("download", "org/nothing");
+  expect(code).toBe(3);
+  expect(stderr).toMatch(/^error .*org\/nothing.*\[E_HUB_NO_REPOSITORY\]$/m);
+  expect(stderr).toMatch(/^hint /m);
+  const { stdout } = await run("download", "org/nothing", "--json");
+  expect(jsonLines(stdout).at(-1)).toMatchObject({ type: "error", error: { code: "E_HUB_NO_REPOSITORY" } });
 });
 
 test("download --dry-run lists files, sizes and what is there, and fetches no weights", async () => {
-  const { run, hub } = await commandLine();
-  await run("download", "org/model", "--skip-weights");
-  const plan = await run("download", "org/model", "--dry-run");
+  const { result, hub } = await commandLine();
+  await result("download", "org/model", "--skip-weights");
+  const plan = await result("download", "org/model", "--dry-run");
   expect(plan).toMatch(new RegExp(`195\\.\\d KiB {2}fetch {2}${SHARD}`));
   expect(plan).toMatch(/have {3}config\.json/);
   expect(plan).toMatch(/39\d\.\d KiB {2}to fetch of 39\d\.\d KiB/);
   expect(hub.storeBytes).toBe(0);
 });
 
-test("cache list, verify and prune work on what was downloaded", async () => {
-  const { run } = await commandLine();
-  expect(await run("cache", "list")).toBe("no models are cached");
-  const folder = await run("download", "org/model");
-  expect(await run("cache", "list")).toMatch(/checkpoint {2}org\/model @ main {2}complete/);
-  expect(await run("cache", "verify", "org/model")).toMatch(/^sound {2}org\/model {2}7 files/);
+test("cache list, verify and prune work on what was downloaded", { timeout: 120_000 }, async () => {
+  const { run, result } = await commandLine();
+  expect(await result("cache", "list")).toBe("no models are cached");
+  const folder = await result("download", "org/model");
+  expect(await result("cache", "list")).toMatch(/checkpoint {2}org\/model @ main {2}complete/);
+  expect(jsonLines(await result("cache", "list", "--json"))).toEqual([
+    expect.objectContaining({ type: "result", entries: [expect.objectContaining({ repo: "org/model" })] }),
+  ]);
+  expect(await result("cache", "verify", "org/model")).toMatch(/^sound {2}org\/model {2}7 files/);
   const { size } = await stat(path.join(folder, SHARD));
   await writeFile(path.join(folder, SHARD), Buffer.alloc(size));
-  await expect(run("cache", "verify")).rejects.toMatchObject({ code: "E_CACHE_DAMAGED" });
+  expect(await run("cache", "verify")).toMatchObject({
+    code: 3,
+    stdout: expect.stringMatching(/^damaged/),
+    stderr: expect.stringContaining("[E_CACHE_DAMAGED]"),
+  });
   await rm(path.join(folder, SHARD));
-  expect(await run("cache", "list")).toMatch(/incomplete \(model-00001-of-00002\.safetensors: missing\)/);
-  expect(await run("cache", "prune", "org/model")).toMatch(/asked for.*\n.*freed/s);
-  expect(await run("cache", "list")).toBe("no models are cached");
-  await expect(run("cache", "verify", "org/model")).rejects.toMatchObject({ code: "E_NOT_CACHED" });
+  expect(await result("cache", "list")).toMatch(/incomplete \(model-00001-of-00002\.safetensors: missing\)/);
+  expect(await result("cache", "prune", "org/model")).toMatch(/asked for.*\n.*freed/s);
+  expect(await result("cache", "list")).toBe("no models are cached");
+  expect((await run("cache", "verify", "org/model")).stderr).toContain("E_NOT_CACHED");
 });
 
 test("flags become options, and numbers are checked", () => {

@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import { isObject, parseJson } from "../../src/core/json.ts";
 import type { WebInput } from "../../src/web/app-config.ts";
 import { planWebApp } from "../../src/web/app-config.ts";
+import { readShape } from "../../src/web/choose-library.ts";
 import { readIntegrityManifest, toModelIntegrity } from "../../src/web/integrity-manifest.ts";
-import type { LibraryNeed } from "../../src/web/library-family.ts";
+import type { LibraryFamily, LibraryNeed, ModelShape } from "../../src/web/library-family.ts";
 import { parseBuild } from "../../src/web/library-family.ts";
 import { LIBRARY_FAMILIES } from "../../src/web/library-table.ts";
 import type { ModelDirectory } from "../../src/web/model-directory.ts";
@@ -49,6 +50,22 @@ describe("the list of libraries", () => {
     const theirs = new Set(PUBLISHED.map(([, library]) => library));
     expect(ours.sort()).toEqual([...theirs].sort());
     expect(ours).toHaveLength(97);
+  });
+
+  it("says of every family where its sizes come from: a published configuration, or not", () => {
+    const shapes = Object.values(PRESETS).map((facts) =>
+      readShape(parseJson(JSON.stringify(facts.model_config))),
+    );
+    const confirmed = ({ shape }: LibraryFamily) =>
+      shapes.some((found) =>
+        (Object.keys(shape) as (keyof ModelShape)[]).every((key) => shape[key] === found[key]),
+      );
+    const stated = LIBRARY_FAMILIES.filter(
+      ({ inferred, shape }) => !inferred && Object.keys(shape).length > 0,
+    );
+    expect(stated.length).toBeGreaterThan(30);
+    expect(stated.filter((family) => !confirmed(family)).map(({ name }) => name)).toEqual([]);
+    expect(LIBRARY_FAMILIES.filter(({ inferred }) => inferred)).toHaveLength(7);
   });
 
   it("asks for no less memory than WebLLM's list does for any model", () => {
@@ -123,6 +140,15 @@ describe("the entry for WebLLM", () => {
     expect(named("llama2_7b", "Qwen/Qwen3.5-4B", { model_type: "qwen3_5" })).toContain("Qwen3.5-4B");
   });
 
+  it("says when it goes by less than published sizes", () => {
+    const { model_config } = PRESETS.llama3_1_8b as { model_config: object };
+    const older = plan("llama3_1_8b", { model_config: { ...model_config, rope_scaling: null } });
+    expect(older.record?.model_lib).toContain("Llama-3-8B");
+    expect(older.notices.join("\n")).toContain("Llama-3-8B-Instruct was compiled for are inferred");
+    const byName = plan("llama2_7b", { model_type: "qwen3_5" }, { modelName: "Qwen/Qwen3.5-4B" });
+    expect(byName.notices.join("\n")).toContain("chosen by the model's name alone");
+  });
+
   it("takes the entry for a smaller context when that is wanted", () => {
     const { record } = plan("llama3_1_8b", {}, { contextWindowSize: 1024 });
     expect(record).toMatchObject({ vram_required_MB: 4598.34, low_resource_required: true });
@@ -173,7 +199,7 @@ describe("the entry for WebLLM", () => {
     const { record, notices } = plan("llama2_7b", { model_config: modelConfig });
     expect(record?.model_lib).toContain("Llama-2-7b");
     expect(notices).toEqual([
-      "Llama-2-7b-chat-hf was compiled for rotary base 10000, the model has 1000000; its text may be poor.",
+      "Llama-2-7b-chat-hf was, as far as is known, compiled for rotary base 10000, the model has 1000000; its text may be poor.",
     ]);
   });
 
