@@ -1,91 +1,74 @@
 // Times whole conversions of models of real shapes, and what the machine could do at best in the same run.
 //   npm run bench -- [--models 1b,135m] [--schemes q4f16_1,q0f16] [--threads 1,2] [--runs 3]
-//                    [--folder DIR] [--json FILE] [--baseline 'command {model} {output}']
-// Prints seconds, GB/s of source, peak anonymous memory, phases, and ratios; gates nothing.
-import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+//                    [--folder DIR] [--json FILE] [--baseline 'command {model} {output}'] [--kernels]
+// Prints seconds, GB/s of source, peak anonymous memory, the floor and the ratio to it, how long Ctrl-C takes, and
+// ratios to the baseline; gates nothing. `node bench/plot.mjs FILE` draws the JSON.
+import { spawnSync } from "node:child_process";
+import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { makeModel } from "./model.mjs";
+import { median, runProcess } from "./process.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({
   options: {
     models: { type: "string", default: "1b,135m" },
-    schemes: { type: "string", default: "q4f16_1,q0f16,q4f16_0,q4f32_1,q3f16_1" },
+    schemes: { type: "string", default: "q4f16_1,q0f16,q4f16_0,q4f32_1,q3f16_1,q0f32,q4bf16_1" },
     threads: { type: "string", default: String(cpus().length) },
     runs: { type: "string", default: "3" },
     folder: { type: "string", default: join(tmpdir(), "mlc-convert-bench") },
     json: { type: "string" },
     baseline: { type: "string" },
+    kernels: { type: "boolean", default: false },
   },
 });
 const list = (text) => text.split(",").filter(Boolean);
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
-const gb = (bytes) => bytes / 1e9;
+const OUTPUT = join(values.folder, "out");
 
-/** RssAnon of a process in bytes; 0 once it is gone. */
-function anonymousMemory(pid) {
-  try {
-    return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
-  } catch {
-    return 0;
-  }
-}
-
-/** Runs a command to its end; its wall time, last line of output and peak anonymous memory. */
-function run(command, args) {
-  return new Promise((resolve, reject) => {
-    const start = performance.now();
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
-    let text = "";
-    let peak = 0;
-    child.stdout.on("data", (piece) => {
-      text += piece;
-    });
-    const timer = setInterval(() => {
-      peak = Math.max(peak, anonymousMemory(child.pid));
-    }, 10);
-    child.on("error", reject);
-    child.on("close", (code) => {
-      clearInterval(timer);
-      const seconds = (performance.now() - start) / 1000;
-      if (code !== 0)
-        reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${text.slice(-500)}`));
-      else resolve({ seconds, peak, last: text.trim().split("\n").at(-1) });
-    });
-  });
-}
-
-async function convertOnce({ model, scheme, threads, output }) {
-  rmSync(output, { recursive: true, force: true });
+function convertArgs({ model, scheme, threads }) {
   const options = [
     "-q",
     scheme,
     "-o",
-    output,
+    OUTPUT,
     "--threads",
     threads,
     "--no-fsync",
     "--weights-only",
     "--json",
   ];
-  const { seconds, peak, last } = await run(process.execPath, [
-    join(ROOT, "dist/cli/main.js"),
-    "convert",
-    model,
-    ...options,
-  ]);
+  return [join(ROOT, "dist/cli/main.js"), "convert", model, ...options];
+}
+
+async function convertOnce(one) {
+  rmSync(OUTPUT, { recursive: true, force: true });
+  const { seconds, peak, last } = await runProcess(process.execPath, convertArgs(one));
   return { seconds, peak, report: JSON.parse(last) };
 }
 
+/** Milliseconds from Ctrl-C in the middle of a conversion to the end of the process. */
+async function cancelOnce(one) {
+  rmSync(OUTPUT, { recursive: true, force: true });
+  let sent;
+  const onLine = (line, at, child) => {
+    if (sent !== undefined || !line.includes('"progress"')) return;
+    sent = at;
+    child.kill("SIGINT");
+  };
+  const { seconds } = await runProcess(process.execPath, convertArgs(one), { onLine, expected: 130 });
+  rmSync(`${OUTPUT}.mlc-convert-partial`, { recursive: true, force: true });
+  return seconds * 1000 - sent;
+}
+
 /** Each phase alone at full speed, in seconds on all threads. */
-function floorOf({ source, folder, nbytes, threads }) {
+function floorOf({ source, scheme, nbytes, threads }) {
+  const folder = join(values.folder, "floor");
   mkdirSync(folder, { recursive: true });
-  const program = join(ROOT, "build/bench-floor");
-  const result = spawnSync(program, [source, folder, String(nbytes), threads], { encoding: "utf8" });
+  const args = [source, folder, String(nbytes), threads, scheme];
+  const result = spawnSync(join(ROOT, "build/bench-floor"), args, { encoding: "utf8" });
   rmSync(folder, { recursive: true, force: true });
   if (result.status !== 0) throw new Error(`bench-floor failed: ${result.stderr}`);
   return JSON.parse(result.stdout);
@@ -93,67 +76,91 @@ function floorOf({ source, folder, nbytes, threads }) {
 
 async function measure(name, scheme, threads) {
   const model = makeModel(values.folder, name);
+  const one = { model, scheme, threads };
   const source = join(model, "model.safetensors");
-  const output = join(values.folder, "out");
-  await convertOnce({ model, scheme, threads, output });
+  await convertOnce(one);
   const runs = [];
   const floors = [];
   for (let i = 0; i < Number(values.runs); i++) {
-    runs.push(await convertOnce({ model, scheme, threads, output }));
-    const { nbytes } = runs[0].report;
-    floors.push(floorOf({ source, folder: join(values.folder, "floor"), nbytes, threads }));
+    runs.push(await convertOnce(one));
+    floors.push(floorOf({ source, scheme, nbytes: runs[0].report.nbytes, threads }));
   }
-  const seconds = median(runs.map((one) => one.seconds));
-  const { report } = runs.find((one) => one.seconds === seconds);
-  const floor = Object.fromEntries(
-    ["read", "compute", "hash", "write"].map((phase) => [phase, median(floors.map((one) => one[phase]))]),
-  );
-  // Plain schemes only cast or copy: the group kernel is no phase of theirs.
-  if (!scheme.startsWith("q3") && !scheme.startsWith("q4")) floor.compute = 0;
-  const best = floor.read + floor.compute + floor.hash + floor.write;
+  const seconds = median(runs.map((run) => run.seconds));
+  const { report } = runs.find((run) => run.seconds === seconds);
+  const phases = ["read", "compute", "hash", "write"];
+  const floor = Object.fromEntries(phases.map((phase) => [phase, median(floors.map((each) => each[phase]))]));
+  const best = phases.reduce((sum, phase) => sum + floor[phase], 0);
   const bytes = statSync(source).size;
   return {
-    model: name,
-    scheme,
-    threads: Number(threads),
-    backend: report.backend,
-    seconds,
-    gbPerSecond: gb(bytes) / seconds,
-    peakAnonymousMiB: Math.max(...runs.map((one) => one.peak)) / 2 ** 20,
+    ...{ model: name, scheme, threads: Number(threads), backend: report.backend, seconds },
+    gbPerSecond: bytes / 1e9 / seconds,
+    peakAnonymousMiB: Math.max(...runs.map(({ peak }) => peak)) / 2 ** 20,
     inside: report.milliseconds / 1000,
-    phases: report.phases,
-    floor,
-    ratioToFloor: seconds / best,
+    ...{ phases: report.phases, floor, floorSeconds: best, ratioToFloor: seconds / best },
+    // A small model is done before anybody could stop it.
+    ...(bytes > 1e9 ? { cancelMilliseconds: await cancelOnce(one) } : {}),
   };
 }
 
-async function baseline(name) {
+function printRow(one) {
+  const parts = Object.values(one.floor).map((part) => part.toFixed(3));
+  const cells = [
+    one.model.padEnd(6),
+    one.scheme.padEnd(9),
+    String(one.threads).padStart(7),
+    one.seconds.toFixed(3).padStart(8),
+    one.gbPerSecond.toFixed(2).padStart(5),
+    `${one.peakAnonymousMiB.toFixed(0)} MiB`.padStart(8),
+    one.floorSeconds.toFixed(3).padStart(6),
+    one.ratioToFloor.toFixed(2).padStart(5),
+    (one.cancelMilliseconds?.toFixed(0) ?? "-").padStart(6),
+  ];
+  console.log(`${cells.join("  ")}  (${parts.join(" ")})`);
+}
+
+async function measureBaseline(name, ours) {
   const model = makeModel(values.folder, name);
   const output = join(values.folder, "baseline");
   const command = values.baseline.replaceAll("{model}", model).replaceAll("{output}", output);
-  const { seconds } = await run("sh", ["-c", command]);
+  const { seconds, peak } = await runProcess("sh", ["-c", command]);
   rmSync(output, { recursive: true, force: true });
-  return { model: name, baseline: values.baseline, seconds };
+  for (const { scheme, threads, seconds: own } of ours) {
+    console.log(
+      `${name} ${scheme}, ${threads} threads: ${(seconds / own).toFixed(1)} times the baseline's speed`,
+    );
+  }
+  return { model: name, command: values.baseline, seconds, peakAnonymousMiB: peak / 2 ** 20 };
 }
 
-spawnSync("cmake", ["--build", join(ROOT, "build"), "--target", "bench-floor"], { stdio: "inherit" });
+/** GB/s of source per core in cache, kernel by kernel. */
+function measureKernels() {
+  const { stdout } = spawnSync(join(ROOT, "build/kernel-check"), ["--bench", "--json"], { encoding: "utf8" });
+  const rows = stdout.trim().split("\n");
+  return rows.map((line) => JSON.parse(line));
+}
+
+const targets = ["bench-floor", ...(values.kernels ? ["kernel-check"] : [])];
+spawnSync("cmake", ["--build", join(ROOT, "build"), "--target", ...targets], { stdio: "inherit" });
 const results = [];
-console.log("model  scheme    threads  seconds  GB/s   RssAnon  floor    ratio  (read compute hash write)");
+const baselines = [];
+console.log(
+  "model   scheme     threads   seconds   GB/s   RssAnon   floor  ratio  Ctrl-C  (read compute hash write)",
+);
 for (const name of list(values.models)) {
+  const ours = [];
   for (const scheme of list(values.schemes)) {
     for (const threads of list(values.threads)) {
       const one = await measure(name, scheme, threads);
-      results.push(one);
-      const { read, compute, hash, write } = one.floor;
-      const parts = [read, compute, hash, write].map((part) => part.toFixed(3)).join(" ");
-      console.log(
-        `${name.padEnd(6)} ${scheme.padEnd(9)} ${threads.padStart(7)}  ${one.seconds.toFixed(3).padStart(7)}  ` +
-          `${one.gbPerSecond.toFixed(2).padStart(5)}  ${one.peakAnonymousMiB.toFixed(0).padStart(4)} MiB  ` +
-          `${(one.seconds / one.ratioToFloor).toFixed(3)}  ${one.ratioToFloor.toFixed(2).padStart(6)}  (${parts})`,
-      );
+      ours.push(one);
+      printRow(one);
     }
   }
-  if (values.baseline) results.push(await baseline(name));
+  results.push(...ours);
+  if (values.baseline) baselines.push(await measureBaseline(name, ours));
 }
-rmSync(join(values.folder, "out"), { recursive: true, force: true });
-if (values.json) writeFileSync(values.json, `${JSON.stringify({ results }, null, 2)}\n`);
+rmSync(OUTPUT, { recursive: true, force: true });
+const kernels = values.kernels ? measureKernels() : [];
+if (values.json) {
+  const machine = { processor: cpus()[0].model, processors: cpus().length, node: process.version };
+  writeFileSync(values.json, `${JSON.stringify({ machine, results, baselines, kernels }, null, 2)}\n`);
+}

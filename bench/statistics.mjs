@@ -1,5 +1,6 @@
 // What --stats costs: the same conversion with and without it, in turns, wall clock and processor time.
-//   npm run build && node bench/statistics.mjs [--model 250m] [--runs 5] [--threads N] [--no-sync] [-q q4f16_1]
+//   npm run build && node bench/statistics.mjs [--model 1b] [--runs 5] [--threads N] [--no-sync] [-q q4f16_1]
+//                                              [--backend avx2] [--folder DIR]
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -9,9 +10,11 @@ import { makeModel } from "./model.mjs";
 
 const { values } = parseArgs({
   options: {
-    model: { type: "string", default: "250m" },
+    model: { type: "string", default: "1b" },
     runs: { type: "string", default: "5" },
     threads: { type: "string", default: String(os.cpus().length) },
+    backend: { type: "string", multiple: true },
+    folder: { type: "string", default: path.join(os.tmpdir(), "mlc-convert-bench") },
     "no-sync": { type: "boolean", default: false },
     quantization: { type: "string", short: "q", multiple: true, default: ["q4f16_1"] },
   },
@@ -35,8 +38,9 @@ async function timeOf(request) {
 const best = (times, what) => Math.min(...times.map((time) => time[what]));
 
 try {
-  const model = makeModel(folder, values.model);
-  const backends = listBackends().filter(({ available, name }) => available && name !== "reference");
+  const model = makeModel(values.folder, values.model);
+  const fast = listBackends().filter(({ available, name }) => available && name !== "reference");
+  const backends = fast.filter(({ name }) => values.backend?.includes(name) ?? true);
   for (const { name: backend } of backends) {
     for (const quantization of values.quantization) {
       const plain = [];

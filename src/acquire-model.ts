@@ -11,7 +11,6 @@ import type { ModelRequest, OpenDeps, OpenedModel } from "./open-model.ts";
 import type { AcquiredModel } from "./source/acquire.ts";
 import type { SourceDeps } from "./source/deps.ts";
 import type { SourceOptions } from "./source/options.ts";
-import type { RemoteHeaders } from "./source/remote-headers.ts";
 import type { RemoteSource } from "./source/resolved.ts";
 
 /** How a model of the hub is acquired; all optional. */
@@ -51,7 +50,7 @@ export async function openHubModel(
   const world = await sourceDeps(deps);
   deps.onEvent({ type: "phase", phase: "resolve" });
   try {
-    const options: SourceOptions = { ...request.acquire, expect: "checkpoint" };
+    const options = optionsOf(request);
     const source = await resolveSource(request.model, options, world.deps);
     for (const message of source.notices) deps.onEvent({ type: "notice", message });
     if (source.kind === "remote") return await openRemote({ request, options, source, openLocal, deps });
@@ -60,6 +59,12 @@ export async function openHubModel(
   } finally {
     await world.close();
   }
+}
+
+/** A format that was asked for also decides which weights are fetched. */
+function optionsOf({ acquire, sourceFormat }: ModelRequest): SourceOptions {
+  const prefer = sourceFormat === "huggingface-torch" ? ({ prefer: "torch" } as const) : {};
+  return { ...prefer, ...acquire, expect: "checkpoint" };
 }
 
 async function openAcquired(
@@ -101,14 +106,14 @@ async function openRemote(work: RemoteWork): Promise<OpenedModel> {
   const { request, options, source } = work;
   const sourceFormat = request.sourceFormat ?? "auto";
   if (sourceFormat === "gguf") throw remoteGguf(source.model.repo);
-  const { openRemoteHeaders } = await import("./source/remote-headers.ts");
+  const { openRemoteFiles } = await import("./source/remote-files.ts");
   const world = await sourceDeps(work.deps);
   try {
-    const headers = await openRemoteHeaders(source, options, world.deps);
-    const { repo, commit } = { repo: source.model.repo, commit: source.model.commit };
+    const { repo, commit } = source.model;
+    const files = await openRemoteFiles(source, options, world.deps);
     return {
-      config: configOf(headers, repo),
-      checkpoint: await openRemoteCheckpoint(repo, namedFiles(source, headers), { sourceFormat }),
+      config: await configOf(files, repo),
+      checkpoint: await openRemoteCheckpoint(repo, files, { sourceFormat }),
       origin: { id: repo, commit, files: new Map() },
       fetch: (output) => fetchAll({ ...work, options: { ...options, output } }),
     };
@@ -118,7 +123,7 @@ async function openRemote(work: RemoteWork): Promise<OpenedModel> {
 }
 
 function remoteGguf(repo: string): SourceError {
-  return new SourceError("E_REMOTE_HEADER", `${repo}: GGUF files can only be planned after their download`, {
+  return new SourceError("E_REMOTE_GGUF", `${repo}: GGUF files can only be planned after their download`, {
     hint: "run `mlc-convert download --include <file>.gguf` and name the downloaded file",
   });
 }
@@ -133,28 +138,11 @@ async function fetchAll({ request, options, source, openLocal, deps }: RemoteWor
   }
 }
 
-function configOf({ texts }: RemoteHeaders, repo: string): OpenedModel["config"] {
-  const text = texts.get("config.json");
-  if (!text) throw new SourceError("E_CONFIG_MISSING", `${repo} has no config.json`);
-  const config = parseJson(text.toString("utf8"), { duplicates: "last-wins" });
+async function configOf(files: readonly NamedFile[], repo: string): Promise<OpenedModel["config"]> {
+  const file = files.find(({ name }) => name === "config.json");
+  if (!file) throw new SourceError("E_CONFIG_MISSING", `${repo} has no config.json`);
+  const text = new TextDecoder().decode(await file.read(0, file.size));
+  const config = parseJson(text, { duplicates: "last-wins" });
   if (isObject(config)) return config;
   throw new CheckpointError("E_CONFIG_SYNTAX", `${repo}: config.json is no JSON object`);
-}
-
-/** The remote files as far as they were read: whole texts, and the headers of weight files. */
-function namedFiles({ files, model }: RemoteSource, { texts, headers }: RemoteHeaders): readonly NamedFile[] {
-  return files.map(({ path: name, size }) => {
-    const known = texts.get(name) ?? headers.get(name)?.header;
-    return {
-      name,
-      path: `${model.repo}@${model.commit}/${name}`,
-      size,
-      read: async (start: number, end: number) => {
-        if (known && end <= known.length) return known.subarray(start, end);
-        throw new SourceError("E_REMOTE_HEADER", `${name} can only be planned after its download`, {
-          hint: "download the model first with `mlc-convert download`",
-        });
-      },
-    };
-  });
 }

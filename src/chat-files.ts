@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { type PreparedChatConfig, prepareChatConfig } from "./chat-config/prepare-chat-config.ts";
+import { templateNamed } from "./chat-config/templates.ts";
 import type { Json, JsonObject } from "./core/json.ts";
 import type { Architecture } from "./plan/architecture.ts";
 import { deriveForChatConfig } from "./plan/chat-derivation.ts";
@@ -15,6 +16,8 @@ export interface ChatOptions {
   readonly tensorParallelShards?: number;
   readonly pipelineParallelStages?: number;
   readonly maxBatchSize?: number;
+  /** Whether prefill and decode may run on different engines; only classes that have the field take it. */
+  readonly disaggregation?: boolean;
   /** Refuse what a runtime cannot load. */
   readonly strict?: boolean;
 }
@@ -28,6 +31,7 @@ const FIELDS: Readonly<Partial<Record<keyof ChatOptions, string>>> = {
   tensorParallelShards: "tensor_parallel_shards",
   pipelineParallelStages: "pipeline_parallel_stages",
   maxBatchSize: "max_batch_size",
+  disaggregation: "disaggregation",
 };
 
 /** A model of which the chat config is made. */
@@ -42,17 +46,30 @@ export interface ChatSource {
 }
 
 /**
+ * Checks the options against a model of which no file but config.json needs to be here.
+ * @throws {MlcConvertError} as {@link makeChatFiles} for options
+ */
+export function checkChatOptions(architecture: Architecture, config: JsonObject, options: ChatOptions): void {
+  if (options.convTemplate !== undefined) templateNamed(options.convTemplate);
+  deriveForChatConfig(architecture, config, overridesOf(options));
+}
+
+function overridesOf(options: ChatOptions): ReadonlyMap<string, Json> {
+  const overrides = new Map<string, Json>();
+  for (const [option, field] of Object.entries(FIELDS)) {
+    const value = options[option as keyof ChatOptions];
+    if (typeof value === "number" || typeof value === "boolean") overrides.set(field, value);
+  }
+  return overrides;
+}
+
+/**
  * Makes mlc-chat-config.json and the tokenizer files in memory.
  * @throws {MlcConvertError} of the class that docs/errors.md lists for the cause
  */
 export async function makeChatFiles(source: ChatSource, options: ChatOptions): Promise<PreparedChatConfig> {
   const { architecture, config, folder, name, quantization } = source;
-  const overrides = new Map<string, Json>();
-  for (const [option, field] of Object.entries(FIELDS)) {
-    const value = options[option as keyof ChatOptions];
-    if (typeof value === "number") overrides.set(field, value);
-  }
-  const derived = deriveForChatConfig(architecture, config, overrides);
+  const derived = deriveForChatConfig(architecture, config, overridesOf(options));
   const prepared = await prepareChatConfig({
     model: {
       modelType: architecture.key,

@@ -2,6 +2,7 @@ import { basename, join, resolve } from "node:path";
 import { conversionOutput, isGgufFile, type OutputOptions } from "./conversion-output.ts";
 import { UsageError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
+import { checkOutput } from "./execute/check-target.ts";
 import { type ExecuteOptions, type WrittenOutput, writeOutputs } from "./execute/write-output.ts";
 import type { OpenDeps } from "./open-model.ts";
 import { type PlannedConversion, planConversion, planModel } from "./plan-conversion.ts";
@@ -92,10 +93,24 @@ async function planAll(
   const [{ model }] = planned as [PlannedConversion];
   for (const other of others) planned.push(await planModel(model, other));
   if (!model.fetch) return planned;
+  await checkBeforeFetching(planned, targets, request);
   deps.onEvent({ type: "phase", phase: "download" });
   const nbytes = planned.reduce((sum, one) => sum + one.layout.nbytes, 0);
   const local = await model.fetch({ folder: resolve(request.output), nbytes });
   return Promise.all([first, ...others].map((one) => planModel(local, one)));
+}
+
+/** What can fail for reasons that are known already fails before weights are fetched. */
+async function checkBeforeFetching(
+  planned: readonly PlannedConversion[],
+  targets: readonly string[],
+  { force = false, chat = {}, weightsOnly }: ConvertManyRequest,
+): Promise<void> {
+  for (const target of targets) await checkOutput(target, { force, single: isGgufFile(target) });
+  const [{ model, target }] = planned as [PlannedConversion];
+  if (weightsOnly || target.kind !== "mlc") return;
+  const { checkChatOptions } = await import("./chat-files.ts");
+  checkChatOptions(target.architecture, model.config, chat);
 }
 
 /** A GGUF file that is named as the output gets that name. */

@@ -37,7 +37,7 @@ export { type VerifiedEntry, verifyCache } from "./source/cache-verify.ts";
 export type { SourceDeps } from "./source/deps.ts";
 export { openHttp } from "./source/http.ts";
 export type { SourceOptions } from "./source/options.ts";
-export { openRemoteHeaders, type RemoteHeader, type RemoteHeaders } from "./source/remote-headers.ts";
+export { openRemoteFiles } from "./source/remote-files.ts";
 export { resolveSource } from "./source/resolve-source.ts";
 export {
   type CachedSource,

@@ -48,5 +48,13 @@ async function chatFaults(path: string): Promise<{ faults: readonly Fault[]; not
   const present = [CHAT_CONFIG_NAME, PROVENANCE_NAME].some((name) => existsSync(join(path, name)));
   if (!present) return { faults: [], notices: [] };
   const { problems, notices } = await verifyChatConfig(path);
-  return { faults: problems.map((problem) => ({ file: CHAT_CONFIG_NAME, problem })), notices };
+  return { faults: problems.map((problem) => faultOf(path, problem)), notices };
+}
+
+/** A problem that begins with the name of a file is that file's; any other is the chat config's. */
+function faultOf(path: string, problem: string): Fault {
+  const [, file = "", rest = ""] = /^([\w.-]+\.[a-z]+): (.*)$/s.exec(problem) ?? [];
+  return file !== "" && existsSync(join(path, file))
+    ? { file, problem: rest }
+    : { file: CHAT_CONFIG_NAME, problem };
 }

@@ -1,8 +1,8 @@
 // What the machine can do at best: every phase of a conversion alone, on all threads, without Node.
-//   bench-floor SOURCE FOLDER OUTPUT_BYTES THREADS
-// reads SOURCE (mapped), quantizes as many bytes of bfloat16 from cache to q4f16_1, hashes
-// OUTPUT_BYTES in lanes from cache, and writes OUTPUT_BYTES into new files of FOLDER. Prints
-// seconds as JSON.
+//   bench-floor SOURCE FOLDER OUTPUT_BYTES THREADS SCHEME
+// reads SOURCE (mapped), quantizes or casts as many bytes of bfloat16 from cache as SCHEME says
+// (q4f16_1, q3f16_0, q0f32 and their like), hashes OUTPUT_BYTES in lanes from cache, and writes
+// OUTPUT_BYTES into new files of FOLDER. Prints seconds as JSON.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -57,26 +57,59 @@ void read_share(const uint8_t* data, uint64_t bytes) {
   g_sink = sum;
 }
 
-void quantize_share(const mlc::KernelTable& kernels, const uint8_t* sample, uint64_t bytes) {
-  std::vector<uint8_t> source(sample, sample + kChunk);
-  std::vector<uint8_t> words(kChunk);
-  std::vector<uint8_t> scales(kChunk);
+struct Scheme {
+  unsigned bits = 0;  // 0: the values are stored as the model's type
+  mlc::DType model = mlc::DType::kF16;
+  bool transposed = false;
+};
+
+// `q`, bits, the model's type, `_0` for the transposed order.
+bool parse_scheme(const std::string& name, Scheme* scheme) {
+  if (name.size() < 5 || name[0] != 'q') return false;
+  scheme->bits = static_cast<unsigned>(name[1] - '0');
+  scheme->transposed = name.size() > 2 && name.compare(name.size() - 2, 2, "_0") == 0;
+  const std::string type = name.substr(2, name.find('_') - 2);
+  if (type == "f16") scheme->model = mlc::DType::kF16;
+  if (type == "f32") scheme->model = mlc::DType::kF32;
+  if (type == "bf16") scheme->model = mlc::DType::kBf16;
+  return scheme->bits == 0 || scheme->bits == 3 || scheme->bits == 4;
+}
+
+mlc::GroupQuantizeArgs group_args(const Scheme& scheme, size_t rows) {
+  const size_t unit = scheme.model == mlc::DType::kF32 ? 4 : 2;
   mlc::GroupQuantizeArgs args = {};
-  args.src = source.data();
-  args.cols = kCols;
+  args.group = scheme.bits == 3 ? 40 : 32;
+  args.cols = kCols / args.group * args.group;
+  args.rows = rows;
   args.src_row_stride = kCols * 2;
-  args.rows = kChunk / (kCols * 2);
-  args.words = words.data();
-  args.word_row_stride = kCols / 2;
-  args.word_stride = 4;
-  args.scales = scales.data();
-  args.scale_row_stride = kCols / 16;
-  args.scale_stride = 2;
+  args.bits = scheme.bits;
   args.from = mlc::DType::kBf16;
-  args.model = mlc::DType::kF16;
-  args.bits = 4;
-  args.group = 32;
-  for (uint64_t done = 0; done < bytes; done += kChunk) kernels.group.quantize(&args);
+  args.model = scheme.model;
+  const size_t groups = args.cols / args.group;
+  args.word_row_stride = scheme.transposed ? 4 : groups * 16;
+  args.word_stride = scheme.transposed ? rows * 4 : 4;
+  args.scale_row_stride = scheme.transposed ? unit : groups * unit;
+  args.scale_stride = scheme.transposed ? rows * unit : unit;
+  return args;
+}
+
+void compute_share(const mlc::KernelTable& kernels, const Scheme& scheme, const uint8_t* sample,
+                   uint64_t bytes) {
+  std::vector<uint8_t> source(sample, sample + kChunk);
+  std::vector<uint8_t> result(2 * kChunk);
+  std::vector<uint8_t> scales(kChunk);
+  mlc::GroupQuantizeArgs args = group_args(scheme, kChunk / (kCols * 2));
+  args.src = source.data();
+  args.words = result.data();
+  args.scales = scales.data();
+  for (uint64_t done = 0; done < bytes; done += kChunk) {
+    if (scheme.bits > 0) {
+      kernels.group.quantize(&args);
+    } else if (scheme.model != mlc::DType::kBf16) {
+      kernels.element.cast(mlc::DType::kBf16, scheme.model, source.data(), result.data(),
+                           kChunk / 2);
+    }
+  }
 }
 
 void hash_share(const mlc::Md5Kernels& md5, uint64_t bytes) {
@@ -112,8 +145,9 @@ void write_share(const std::string& prefix, uint64_t bytes) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: bench-floor SOURCE FOLDER OUTPUT_BYTES THREADS\n");
+  Scheme scheme;
+  if (argc != 6 || !parse_scheme(argv[5], &scheme)) {
+    std::fprintf(stderr, "usage: bench-floor SOURCE FOLDER OUTPUT_BYTES THREADS SCHEME\n");
     return 2;
   }
   const std::string folder = argv[2];
@@ -132,7 +166,7 @@ int main(int argc, char** argv) {
 
   const double read = on_threads(threads, [&](size_t i) { read_share(data + i * share, share); });
   const double compute =
-      on_threads(threads, [&](size_t) { quantize_share(kernels, data + size / 2, share); });
+      on_threads(threads, [&](size_t) { compute_share(kernels, scheme, data + size / 2, share); });
   const double hash = on_threads(threads, [&](size_t) { hash_share(kernels.md5, output_share); });
   const double write = on_threads(threads, [&](size_t i) {
     write_share(folder + "/floor-" + std::to_string(i) + "-", output_share);

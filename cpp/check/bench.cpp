@@ -49,13 +49,21 @@ struct GroupCase {
   DType model;
   uint8_t bits;
   bool transposed;
+  bool measured = false;
 };
 
 constexpr GroupCase kGroupCases[] = {
-    {"q4f16_1", DType::kF16, 4, false},   {"q4f16_0", DType::kF16, 4, true},
-    {"q4bf16_1", DType::kBf16, 4, false}, {"q4bf16_0", DType::kBf16, 4, true},
-    {"q4f32_1", DType::kF32, 4, false},   {"q3f16_1", DType::kF16, 3, false},
+    {"q4f16_1", DType::kF16, 4, false},
+    {"q4f16_0", DType::kF16, 4, true},
+    {"q4bf16_1", DType::kBf16, 4, false},
+    {"q4bf16_0", DType::kBf16, 4, true},
+    {"q4f32_1", DType::kF32, 4, false},
+    {"q3f16_1", DType::kF16, 3, false},
     {"q3f16_0", DType::kF16, 3, true},
+    {"q4f16_1, measured", DType::kF16, 4, false, true},
+    {"q4f16_0, measured", DType::kF16, 4, true, true},
+    {"q4bf16_1, measured", DType::kBf16, 4, false, true},
+    {"q3f16_1, measured", DType::kF16, 3, false, true},
 };
 
 Case group_case(const KernelTable& table, const GroupCase& which, DType from, Buffers& buffers) {
@@ -78,7 +86,11 @@ Case group_case(const KernelTable& table, const GroupCase& which, DType from, Bu
   args.bits = which.bits;
   args.divide_by_unrounded_scale = which.transposed && which.model == DType::kBf16;
   return {std::string("group ") + which.name + " from " + name_of(from), kElements * size_of(from),
-          [args, &table] { table.group.quantize(&args); }};
+          [args, measured = which.measured, &table]() mutable {
+            Statistics statistics = {};
+            args.statistics = measured ? &statistics : nullptr;
+            table.group.quantize(&args);
+          }};
 }
 
 std::vector<Case> element_cases(const KernelTable& table, Buffers& buffers) {
@@ -122,6 +134,18 @@ std::vector<Case> other_cases(const KernelTable& table, Buffers& buffers) {
                    }});
   cases.push_back({"ft", kElements * 2, [f16, out, &table, &buffers] {
                      table.ft.quantize(f16, kRows, kCols, out, buffers.scales.data());
+                   }});
+  const uint8_t* bf16 = buffers.bf16.data();
+  cases.push_back({"statistics count bf16", kElements * 2, [bf16, &table] {
+                     Statistics statistics = {};
+                     table.statistics.count(DType::kBf16, DType::kF16, bf16, kElements,
+                                            &statistics);
+                   }});
+  cases.push_back({"statistics compare bf16, f16", kElements * 2, [bf16, f16, &table] {
+                     Statistics statistics = {};
+                     const CompareArgs args = {DType::kBf16, DType::kF16, Stored::kF16, 1.0f,
+                                               bf16,         f16,         kElements};
+                     table.statistics.compare(&args, &statistics);
                    }});
   const size_t lanes = table.md5.lanes;
   const size_t blocks = kElements * 4 / lanes / 64 - 1;

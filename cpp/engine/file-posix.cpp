@@ -57,6 +57,18 @@ const uint8_t* SourceFile::bytes(uint64_t offset, size_t count, uint8_t* scratch
   return scratch;
 }
 
+void SourceFile::ask(uint64_t offset, uint64_t count) const {
+#if defined(POSIX_FADV_WILLNEED)
+  posix_fadvise(static_cast<int>(handle_), static_cast<off_t>(offset), static_cast<off_t>(count),
+                POSIX_FADV_WILLNEED);
+#else
+  if (data_ == nullptr) return;
+  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t first = offset / page * page;
+  madvise(const_cast<uint8_t*>(data_) + first, offset + count - first, MADV_WILLNEED);
+#endif
+}
+
 void SourceFile::release(uint64_t offset, uint64_t count) const {
   if (data_ == nullptr) return;
   const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
@@ -100,6 +112,16 @@ Status OutputFile::write(uint64_t offset, const uint8_t* data, size_t count) {
     count -= static_cast<size_t>(put);
   }
   return Status::ok();
+}
+
+void OutputFile::flush(uint64_t offset, uint64_t count) {
+#if defined(__linux__)
+  sync_file_range(static_cast<int>(handle_), static_cast<off64_t>(offset),
+                  static_cast<off64_t>(count), SYNC_FILE_RANGE_WRITE);
+#else
+  (void)offset;
+  (void)count;
+#endif
 }
 
 Status OutputFile::sync() {

@@ -94,6 +94,8 @@ const uint8_t* SourceFile::bytes(uint64_t offset, size_t count, uint8_t* scratch
   return scratch;
 }
 
+void SourceFile::ask(uint64_t, uint64_t) const {}
+
 void SourceFile::release(uint64_t, uint64_t) const {}
 
 Status OutputFile::open(const std::string& path, bool truncate) {
@@ -122,6 +124,8 @@ Status OutputFile::write(uint64_t offset, const uint8_t* data, size_t count) {
   }
   return Status::ok();
 }
+
+void OutputFile::flush(uint64_t, uint64_t) {}
 
 Status OutputFile::sync() {
   if (FlushFileBuffers(as_handle(handle_))) return Status::ok();

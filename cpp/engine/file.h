@@ -26,6 +26,9 @@ class SourceFile {
   // a failed read. The caller has checked the range.
   const uint8_t* bytes(uint64_t offset, size_t count, uint8_t* scratch) const;
   bool mapped() const { return data_ != nullptr; }
+  // Asks the system to bring [offset, offset + count) from the disk without waiting for it. A hint:
+  // nothing where the system takes none.
+  void ask(uint64_t offset, uint64_t count) const;
   // Tells the system that [offset, offset + count) will not be read again soon.
   void release(uint64_t offset, uint64_t count) const;
 
@@ -49,6 +52,9 @@ class OutputFile {
   // Reserves room so that a full disk shows now. Best effort where the system cannot.
   Status reserve(uint64_t offset, uint64_t count);
   Status write(uint64_t offset, const uint8_t* data, size_t count);
+  // Lets the system begin to bring these bytes to the disk, so that sync() finds little left to do.
+  // A hint: nothing where the system takes none.
+  void flush(uint64_t offset, uint64_t count);
   // Makes the content durable.
   Status sync();
   void close();

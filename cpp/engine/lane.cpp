@@ -6,6 +6,13 @@
 
 namespace mlc {
 
+namespace {
+
+// What is written is sent to the disk in portions of this size while the rest is made.
+constexpr uint64_t kFlushBytes = 4u << 20;
+
+}  // namespace
+
 void Md5Stream::keep_tail(const uint8_t* data, size_t size) {
   std::memcpy(tail_ + tail_size_, data, size);
   tail_size_ += size;
@@ -56,11 +63,13 @@ std::array<uint8_t, 16> Md5Stream::finish(const Md5Kernels& md5) {
   return digest;
 }
 
-Lane::Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes)
+Lane::Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes,
+           bool sync)
     : shard_(std::move(shard)),
-      sources_(sources),
       kernels_(kernels),
-      stream_(shard_.pieces, sources, kernels, tile_bytes) {
+      stream_(shard_.pieces, sources, kernels, tile_bytes),
+      pages_(shard_.pieces, sources),
+      sync_(sync) {
   if (shard_.measured) stream_.measure();
 }
 
@@ -69,6 +78,16 @@ Status Lane::open() {
   if (shard_.path.empty()) return Status::ok();
   const Status status = file_.open(shard_.path, shard_.truncate);
   return status.is_ok() ? file_.reserve(shard_.file_offset, shard_.nbytes) : status;
+}
+
+Status Lane::write(const Chunk& chunk) {
+  const Status status = file_.write(shard_.file_offset + made_, chunk.data, chunk.size);
+  const uint64_t end = made_ + chunk.size;
+  if (status.is_ok() && sync_ && end - flushed_ >= kFlushBytes) {
+    file_.flush(shard_.file_offset + flushed_, end - flushed_);
+    flushed_ = end;
+  }
+  return status;
 }
 
 Status Lane::advance(PhaseTimes* times) {
@@ -81,12 +100,13 @@ Status Lane::advance(PhaseTimes* times) {
     Chunk chunk;
     {
       PhaseTimer timer(&times->compute);
+      pages_.follow(stream_.index(), stream_.position());
       const Status status = stream_.next(&chunk);
       if (!status.is_ok()) return status;
     }
     if (!shard_.path.empty()) {
       PhaseTimer timer(&times->write);
-      const Status status = file_.write(shard_.file_offset + made_, chunk.data, chunk.size);
+      const Status status = write(chunk);
       if (!status.is_ok()) return status;
     }
     made_ += chunk.size;
@@ -101,24 +121,9 @@ uint64_t Lane::take_progress() {
   return fresh;
 }
 
-// Lets go of the mapped pages that this shard was made from.
-void Lane::release_sources() {
-  for (const Piece& piece : shard_.pieces) {
-    for (const Block& block : piece.gather.blocks) {
-      uint64_t span = 1;
-      for (size_t axis = 0; axis < block.rank; ++axis) {
-        span += (block.extent[axis] - 1) * static_cast<uint64_t>(block.stride[axis]);
-      }
-      span += (piece.gather.outer - 1) * static_cast<uint64_t>(block.outer_stride);
-      sources_[block.source]->release(block.byte_offset,
-                                      block.type.bytes(static_cast<size_t>(span)));
-    }
-  }
-}
-
 void Lane::close() {
   file_.close();
-  release_sources();
+  pages_.release();
 }
 
 }  // namespace mlc

@@ -10,6 +10,7 @@
 #include "file.h"
 #include "piece-stream.h"
 #include "program.h"
+#include "source-pages.h"
 
 namespace mlc {
 
@@ -64,7 +65,9 @@ class Md5Stream {
 
 class Lane {
  public:
-  Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes);
+  // `sync`: what is written will be made durable.
+  Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes,
+       bool sync);
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
@@ -84,17 +87,19 @@ class Lane {
 
  private:
   Status open();
-  void release_sources();
+  Status write(const Chunk& chunk);
 
   Shard shard_;
-  const Sources& sources_;
   const KernelTable& kernels_;
   PieceStream stream_;
+  SourcePages pages_;
   OutputFile file_;
+  bool sync_;
   bool opened_ = false;
   Md5Stream md5_;
   uint64_t made_ = 0;
   uint64_t reported_ = 0;
+  uint64_t flushed_ = 0;
 };
 
 }  // namespace mlc

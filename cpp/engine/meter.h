@@ -15,7 +15,7 @@ class Meter {
   // errors are known once they are quantized), or that and their errors.
   enum class Wanted : uint8_t { kNothing, kCounts, kAll };
 
-  // f16 elements and what was made of them. `lent`: they were not counted on their way.
+  // Elements and what was made of them. `lent`: they were not counted on their way.
   struct Made {
     const uint8_t* source;
     const uint8_t* stored;
@@ -37,15 +37,18 @@ class Meter {
 
   // Elements before and after they were rounded to `model`.
   void cast(DType from, DType model, const uint8_t* src, const uint8_t* made, size_t count);
-  void stored_bf16(const uint8_t* src_f32, const uint8_t* made_bf16, size_t count, bool lent);
-  void groups(const GroupQuantizeArgs& args, bool lent);
-  void fp8(Fp8 format, float scale, const Made& made);
-  // Rows of `cols` codes, one a byte, and a scale a row.
+  // Carries out `args` and measures on the way, if anything is wanted. `lent` as in Made.
+  void quantize(GroupQuantizeArgs args, bool lent);
+  void stored_bf16(const Made& made);                   // from f32
+  void fp8(Fp8 format, float scale, const Made& made);  // from f16
+  // Rows of `cols` codes, one a byte, from f16; and a scale a row.
   void ft(size_t cols, const uint8_t* scales_f16, const Made& made);
+  // Whole blocks, from f32.
+  void ggml(GgmlType type, const Made& made);
 
  private:
-  void add(DType from, DType model, const uint8_t* src, const uint8_t* made_f32, size_t count,
-           bool lent);
+  template <typename Add>
+  void add(bool lent, Add add);
   float* decoded(size_t count);
 
   const KernelTable& kernels_;
@@ -54,7 +57,6 @@ class Meter {
   Wanted wanted_ = Wanted::kNothing;
   std::vector<float> decoded_;
   std::vector<uint8_t> scales_;
-  std::vector<uint8_t> widened_;
 };
 
 }  // namespace mlc

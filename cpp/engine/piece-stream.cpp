@@ -63,6 +63,7 @@ void PieceStream::measure_piece(const Piece& piece) {
     case Encoding::kRawBf16:
     case Encoding::kGroupWords:
     case Encoding::kFp8Values:
+    case Encoding::kGgml:
       break;
     // Volta's order looks at every row once a strip; the first strip is counted.
     case Encoding::kFtWords:
@@ -122,7 +123,7 @@ Status PieceStream::make_raw_bf16(const Piece& piece, Chunk* chunk) {
   }
   kernels_.element.encode_bf16(values, output(static_cast<size_t>(count) * 2),
                                static_cast<size_t>(count));
-  meter_.stored_bf16(values, output_.data(), static_cast<size_t>(count), lent);
+  meter_.stored_bf16({values, output_.data(), static_cast<size_t>(count), lent});
   emit(static_cast<size_t>(count) * 2, chunk);
   return Status::ok();
 }
@@ -144,7 +145,8 @@ Status PieceStream::make_ggml(const Piece& piece, Chunk* chunk) {
       std::max<uint64_t>(256, tile_bytes_ / type.block_bytes() * unit / 256 * 256);
   uint64_t count = std::min<uint64_t>(piece.gather.count - first, wanted);
   const uint8_t* values = values_.lend(piece, first, &count);
-  if (values == nullptr || count % unit != 0) {
+  const bool lent = values != nullptr && count % unit == 0;
+  if (!lent) {
     count = std::min<uint64_t>(piece.gather.count - first, wanted);
     uint8_t* staged = grow(&staged_, static_cast<size_t>(count) * 4);
     const Status status = values_.load(piece, first, count, staged);
@@ -153,6 +155,7 @@ Status PieceStream::make_ggml(const Piece& piece, Chunk* chunk) {
   }
   const size_t bytes = type.bytes(static_cast<size_t>(count));
   kernels_.ggml.quantize(piece.ggml, values, output(bytes), static_cast<size_t>(count));
+  meter_.ggml(piece.ggml, {values, output_.data(), static_cast<size_t>(count), lent});
   emit(bytes, chunk);
   return Status::ok();
 }
@@ -213,11 +216,9 @@ Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
     GroupQuantizeArgs args = group_args(piece, view, static_cast<size_t>(piece.cols));
     args.words = words + done * row_bytes;
     args.word_row_stride = row_bytes;
-    args.scales = kept_scales_.empty() ? meter_.scales(static_cast<size_t>(view.rows) * scale_row)
-                                       : kept_scales_.data() + (first + done) * scale_row;
+    if (!kept_scales_.empty()) args.scales = kept_scales_.data() + (first + done) * scale_row;
     args.scale_row_stride = scale_row;
-    kernels_.group.quantize(&args);
-    meter_.groups(args, view.lent);
+    meter_.quantize(args, view.lent);
     done += view.rows;
   }
   emit(static_cast<size_t>(rows) * row_bytes, chunk);
@@ -242,8 +243,11 @@ Status PieceStream::quantize_strip(const Piece& piece, uint64_t first_group, uin
     if (scales != nullptr) args.scales = scales + row * unit;
     args.scale_row_stride = unit;
     args.scale_stride = static_cast<size_t>(piece.rows) * unit;
-    kernels_.group.quantize(&args);
-    if (words != nullptr) meter_.groups(args, view.lent);
+    if (words != nullptr) {
+      meter_.quantize(args, view.lent);
+    } else {
+      kernels_.group.quantize(&args);
+    }
     row += view.rows;
   }
   return Status::ok();
@@ -257,8 +261,7 @@ Status PieceStream::make_group_words_transposed(const Piece& piece, Chunk* chunk
       strip_groups(piece, 4 * tile_bytes_ / strip_bytes, groups_per_row(piece) - first);
   uint8_t* words = output(static_cast<size_t>(groups) * strip_bytes);
   const size_t scale_line = static_cast<size_t>(piece.rows) * dtype_bytes(piece.model);
-  uint8_t* scales = kept_scales_.empty() ? meter_.scales(static_cast<size_t>(groups) * scale_line)
-                                         : kept_scales_.data() + first * scale_line;
+  uint8_t* scales = kept_scales_.empty() ? nullptr : kept_scales_.data() + first * scale_line;
   const Status status = quantize_strip(piece, first, groups, words, scales);
   emit(static_cast<size_t>(groups) * strip_bytes, chunk);
   return status;

@@ -32,6 +32,9 @@ class PieceStream {
   // One a piece; empty when nothing is measured.
   const std::vector<Statistics>& statistics() const { return meter_.statistics(); }
 
+  // The piece that is being made, and how many of its bytes are.
+  size_t index() const { return index_; }
+  uint64_t position() const { return position_; }
   bool finished() const { return index_ == pieces_.size(); }
   // The next bytes; about `tile_bytes` of them, at least one unit of the encoding.
   Status next(Chunk* chunk);

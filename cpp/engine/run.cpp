@@ -75,7 +75,8 @@ Run::LanePtr Run::take(const Lanes& lanes) {
   if (waiting_.empty() || (!lanes.empty() && lanes.size() >= lanes_allowed(lanes))) return nullptr;
   Shard shard = std::move(waiting_.front());
   waiting_.pop_front();
-  return LanePtr(new Lane(std::move(shard), sources_, *options_.kernels, options_.tile_bytes));
+  return LanePtr(
+      new Lane(std::move(shard), sources_, *options_.kernels, options_.tile_bytes, options_.sync));
 }
 
 // Fills up `lanes`; waits while there is nothing to do but others may still give some away.

@@ -39,5 +39,6 @@ extern const GroupKernels kNeonGroup;
 extern const Fp8Kernels kNeonFp8;
 extern const FtKernels kNeonFt;
 extern const Md5Kernels kNeonMd5;
+extern const StatisticsKernels kNeonStatistics;
 
 }  // namespace mlc

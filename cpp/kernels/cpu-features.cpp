@@ -57,6 +57,7 @@ const char* why_no_avx2() {
   const Leaf seven = cpuid(7, 0);
   if (!has(one.ecx, 28) || !has(seven.ebx, 5)) return "the processor has no AVX2";
   if (!has(one.ecx, 29)) return "the processor has no F16C";
+  if (!has(one.ecx, 12)) return "the processor has no FMA";
   if ((saved_by_system() & kYmmState) != kYmmState) {
     return "the operating system does not save AVX registers";
   }

@@ -49,8 +49,8 @@ KernelTable assemble(const char* name, const Parts& parts) {
     take(table.ggml.quantize, parts.ggml->quantize);
   }
   if (parts.statistics != nullptr) {
+    take(table.statistics.count, parts.statistics->count);
     take(table.statistics.compare, parts.statistics->compare);
-    take(table.statistics.compare_groups, parts.statistics->compare_groups);
   }
   return table;
 }
@@ -85,7 +85,9 @@ const Candidate* candidates() {
      {&kAvx2Element, &kAvx2Group, &kAvx2Fp8, &kAvx2Ft, &kAvx2Md5, &kGgmlAvx2, &kAvx2Statistics}},
 #endif
 #if defined(__aarch64__) || defined(_M_ARM64)
-    {"neon", why_no_neon, {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5}},
+    {"neon",
+     why_no_neon,
+     {&kNeonElement, &kNeonGroup, &kNeonFp8, &kNeonFt, &kNeonMd5, nullptr, &kNeonStatistics}},
 #else
     {"neon", why_no_neon, {}},
 #endif

@@ -10,11 +10,14 @@
 //   elements
 //
 // Isa has, for each Scheme S:
-//   uint32_t max_magnitude<S>(src)    the largest |w| of a whole group, in the source's bits, NaNs
-//   largest void find_scales<S>(batch)        magnitudes -> scales, divisors, reciprocals void
-//   by_division<S>(src, divisor, out)    one group's four words void by_thresholds<S>(batch) all
-//   words of a batch void store_transposed(batch, words, word_stride)    sixteen neighbouring
-//   groups, word by word
+//   max_magnitude<S>(src)          the largest |w| of a whole group, in the source's bits, NaNs
+//                                  largest
+//   find_scales<S>(batch)          magnitudes -> scales, divisors, reciprocals or stored scales
+//   by_division<S>(batch, i, n)    the words of groups i ... i + n - 1
+//   by_thresholds<S>(batch)        all words of a batch
+//   store_transposed(batch, words, word_stride)    sixteen neighbouring groups, word by word
+//
+// With S::kMeasured both fill batch.lanes too, which is right where every element is finite.
 //
 // Everything here has internal linkage: each instruction set compiles a copy of its own.
 #pragma once
@@ -25,14 +28,15 @@
 
 #include "backends.h"
 #include "group-thresholds.h"
+#include "statistics-lanes.h"
 
 namespace mlc {
 namespace {
 
 constexpr size_t width_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 
-constexpr size_t kBatch = 64;  // groups of one row
-constexpr size_t kRows = 16;   // rows of one group
+constexpr size_t kBatch = kStatisticsGroups;  // groups of one row
+constexpr size_t kRows = kStatisticsRows;     // rows of one group
 
 // What one batch works on. Arrays are filled to `count`, and beyond with harmless values.
 struct Batch {
@@ -47,17 +51,21 @@ struct Batch {
   alignas(64) uint8_t magnitudes[kBatch * 4];  // the largest |w| in the source's bits
   alignas(64) float divisors[kBatch];
   alignas(64) float reciprocals[kBatch];
+  alignas(64) float stored[kBatch];        // scales as they are stored; where measured
   alignas(64) uint8_t scales[kBatch * 4];  // in the model's bits
   alignas(64) uint32_t words[kBatch][4];
+  uint32_t least;  // of the magnitudes
+  Lanes lanes;     // what was measured
 
   const uint8_t* group(size_t i) const { return src + i * src_step; }
 };
 
-template <DType From, DType Model, int Bits>
+template <DType From, DType Model, int Bits, bool Measured>
 struct Scheme {
   static constexpr DType kFrom = From;
   static constexpr DType kModel = Model;
   static constexpr int kBits = Bits;
+  static constexpr bool kMeasured = Measured;
   static constexpr size_t kGroup = Bits == 4 ? 32 : 40;
   static constexpr size_t kSource = width_of(From);
   static constexpr size_t kScale = width_of(Model);
@@ -106,29 +114,26 @@ void redo_rare(Batch& batch) {
     if (magnitude > infinity_of(S::kFrom)) {
       quantize_by_reference<S>(batch, i);
     } else if (is_rare<S>(magnitude)) {
-      Isa::template by_division<S>(batch.group(i), batch.divisors[i],
-                                   batch.out + i * batch.out_step);
+      Isa::template by_division<S>(batch, i, 1);
     }
   }
 }
 
-// Words and scales of a batch of whole groups.
+// Words of a batch of whole groups. Only what is the same for the whole batch can be measured.
 template <class Isa, class S>
 void quantize_words(Batch& batch, bool rare) {
-  if (S::kModel == DType::kF16) {
+  if (S::kModel == DType::kF16 && !(S::kMeasured && rare)) {
     Isa::template by_thresholds<S>(batch);
   } else {
-    for (size_t i = 0; i < batch.count; ++i) {
-      Isa::template by_division<S>(batch.group(i), batch.divisors[i],
-                                   batch.out + i * batch.out_step);
-    }
+    Isa::template by_division<S>(batch, 0, batch.count);
   }
-  if (rare) redo_rare<Isa, S>(batch);
+  if (rare && !S::kMeasured) redo_rare<Isa, S>(batch);
 }
 
-// Words (if wanted) and scales of a batch of whole groups.
+// Words (if wanted) and scales of a batch of whole groups. False, and nothing made, where it is to
+// be measured and has elements that are lost.
 template <class Isa, class S>
-void quantize_batch(Batch& batch) {
+bool quantize_batch(Batch& batch) {
   const size_t count = batch.count;
   const size_t step = batch.src_step;
   const uint8_t* src = batch.src;
@@ -140,17 +145,20 @@ void quantize_batch(Batch& batch) {
     least = magnitude < least ? magnitude : least;
     most = magnitude > most ? magnitude : most;
   }
+  if (S::kMeasured && most >= first_lost(S::kFrom, S::kModel)) return false;
+  batch.least = least;
   Isa::template find_scales<S>(batch);
   if (batch.wants_words) {
     quantize_words<Isa, S>(batch, is_rare<S>(least) || is_rare<S>(most));
   } else if (most > infinity_of(S::kFrom)) {
     redo_rare<Isa, S>(batch);
   }
+  return true;
 }
 
 // Short groups: filled up with zeros, which change no maximum; their values are cleared afterwards.
 template <class Isa, class S>
-void quantize_short_batch(Batch& batch) {
+bool quantize_short_batch(Batch& batch) {
   alignas(32) uint8_t padded[kRows][S::kGroup * S::kSource];
   for (size_t i = 0; i < batch.count; ++i) {
     std::memset(padded[i], 0, sizeof padded[i]);
@@ -158,7 +166,7 @@ void quantize_short_batch(Batch& batch) {
   }
   batch.src = padded[0];
   batch.src_step = sizeof padded[0];
-  quantize_batch<Isa, S>(batch);
+  if (!quantize_batch<Isa, S>(batch)) return false;
   constexpr size_t kPerWord = 32 / S::kBits;
   for (size_t w = 0; w < 4; ++w) {
     const size_t before = w * kPerWord;
@@ -166,6 +174,7 @@ void quantize_short_batch(Batch& batch) {
     const uint32_t mask = kept >= kPerWord ? ~0u : (1u << (kept * S::kBits)) - 1;
     for (size_t i = 0; i < batch.count; ++i) batch.words[i][w] &= mask;
   }
+  return true;
 }
 
 // ---- results to their places ----
@@ -207,37 +216,61 @@ struct Place {
   bool down;
 };
 
+// The part of `args` that a batch is.
+template <class S>
+GroupQuantizeArgs part_of(const GroupQuantizeArgs& args, const Place& place) {
+  const size_t first = place.group * S::kGroup;
+  const size_t wanted = place.down ? S::kGroup : place.count * S::kGroup;
+  GroupQuantizeArgs part = args;
+  part.src += place.row * args.src_row_stride + first * S::kSource;
+  part.rows = place.down ? place.count : 1;
+  part.cols = args.cols - first < wanted ? args.cols - first : wanted;
+  if (args.words != nullptr) {
+    part.words += place.row * args.word_row_stride + place.group * 4 * args.word_stride;
+  }
+  if (args.scales != nullptr) {
+    part.scales += place.row * args.scale_row_stride + place.group * args.scale_stride;
+  }
+  return part;
+}
+
+// A magnitude, in the source's bits, from which on no group's scale is zero in any model: 2^-14 or
+// 2^-15, of which a seventh is more than half of the smallest f16.
+constexpr uint32_t certainly_scaled(DType from) {
+  return from == DType::kF32 ? 0x38000000 : from == DType::kF16 ? 0x0400 : 0x3800;
+}
+
+template <class S>
+void add_batch(const Batch& batch, Statistics* out) {
+  out->elements += batch.count * batch.elements;
+  if (batch.least < certainly_scaled(S::kFrom)) {
+    for (size_t i = 0; i < batch.count; ++i) out->zero_groups += batch.stored[i] == 0;
+  }
+  add_lanes(batch.lanes, out);
+}
+
 template <class Isa, class S>
 void run_batch(const GroupQuantizeArgs& args, const Place& place) {
-  const size_t first = place.group * S::kGroup;
-  const size_t left = args.cols - first;
-  uint8_t* words = args.words == nullptr ? nullptr
-                                         : args.words + place.row * args.word_row_stride +
-                                               place.group * 4 * args.word_stride;
-  uint8_t* scales = args.scales == nullptr ? nullptr
-                                           : args.scales + place.row * args.scale_row_stride +
-                                                 place.group * args.scale_stride;
+  const GroupQuantizeArgs part = part_of<S>(args, place);
   const Step steps = {place.down ? args.word_row_stride : 4 * args.word_stride,
                       place.down ? args.scale_row_stride : args.scale_stride};
-  const uint8_t* src = args.src + place.row * args.src_row_stride + first * S::kSource;
-
   Batch batch;
   std::memset(batch.magnitudes, 0, sizeof batch.magnitudes);
   batch.count = place.count;
-  batch.elements = left < S::kGroup ? left : S::kGroup;
+  batch.elements = part.cols < S::kGroup ? part.cols : S::kGroup;
   batch.unrounded = args.divide_by_unrounded_scale;
-  batch.wants_words = words != nullptr;
-  batch.src = src;
+  batch.wants_words = part.words != nullptr;
+  batch.src = part.src;
   batch.src_step = place.down ? args.src_row_stride : S::kGroup * S::kSource;
-  const bool in_place = words != nullptr && args.word_stride == 4 && batch.elements == S::kGroup;
-  batch.out = in_place ? words : reinterpret_cast<uint8_t*>(batch.words);
+  const bool in_place =
+      part.words != nullptr && args.word_stride == 4 && batch.elements == S::kGroup;
+  batch.out = in_place ? part.words : reinterpret_cast<uint8_t*>(batch.words);
   batch.out_step = in_place ? steps.words : sizeof batch.words[0];
-  if (batch.elements == S::kGroup) {
-    quantize_batch<Isa, S>(batch);
-  } else {
-    quantize_short_batch<Isa, S>(batch);
-  }
-  store_batch<Isa, S>(batch, args, steps, words, scales);
+  const bool done = batch.elements == S::kGroup ? quantize_batch<Isa, S>(batch)
+                                                : quantize_short_batch<Isa, S>(batch);
+  if (S::kMeasured && !done) return kReferenceGroup.quantize(&part);
+  store_batch<Isa, S>(batch, args, steps, part.words, part.scales);
+  if (S::kMeasured) add_batch<S>(batch, args.statistics);
 }
 
 inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
@@ -263,13 +296,16 @@ void run(const GroupQuantizeArgs& args) {
   }
 }
 
+template <class Isa, DType From, DType Model, int Bits>
+void run_measured(const GroupQuantizeArgs& args) {
+  if (args.statistics != nullptr) return run<Isa, Scheme<From, Model, Bits, true>>(args);
+  run<Isa, Scheme<From, Model, Bits, false>>(args);
+}
+
 template <class Isa, DType From, DType Model>
 void run_bits(const GroupQuantizeArgs& args) {
-  if (args.bits == 4) {
-    run<Isa, Scheme<From, Model, 4>>(args);
-  } else {
-    run<Isa, Scheme<From, Model, 3>>(args);
-  }
+  if (args.bits == 4) return run_measured<Isa, From, Model, 4>(args);
+  run_measured<Isa, From, Model, 3>(args);
 }
 
 template <class Isa, DType From>

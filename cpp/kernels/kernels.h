@@ -45,6 +45,44 @@ struct ElementKernels {
   void (*encode_bf16)(const uint8_t* src_f32, uint8_t* dst_bf16, size_t count);
 };
 
+// ---- statistics
+// ----------------------------------------------------------------------------------
+
+// What became of a tensor's elements; kernels add to it. An element counts in the sums where its
+// value, in the model dtype too, and its error are finite. The error is that of an f32
+// fma(stored value, scale, -element); squares are summed as statistics-lanes.h says.
+struct Statistics {
+  uint64_t elements;
+  uint64_t non_finite;       // NaN or infinite in the source
+  uint64_t overflowed;       // finite in the source, infinite in the model dtype
+  uint64_t zero_groups;      // groups whose scale is zero
+  uint64_t infinite_scales;  // groups whose scale is infinite or NaN
+  double max_error;
+  double squared_error;
+  double squared_value;
+};
+
+// How made elements lie in memory: floats, fp8, or q4f16_ft's codes (one a byte, 8 is zero).
+enum class Stored : uint8_t { kF32, kF16, kBf16, kE4m3, kE5m2, kFtCode };
+
+// kE4m3, kE5m2 and kFtCode are made from f16.
+struct CompareArgs {
+  DType from;   // kF32, kF16 or kBf16
+  DType model;  // the dtype whose range counts
+  Stored stored;
+  float scale;  // what stored values are multiplied by
+  const uint8_t* src;
+  const uint8_t* made;
+  size_t count;
+};
+
+struct StatisticsKernels {
+  // Counts elements and those that are lost, without any sums. `from`, `model` as above.
+  void (*count)(DType from, DType model, const uint8_t* src, size_t count, Statistics* out);
+  // Element i in lane i mod 32, every 2048 elements by themselves.
+  void (*compare)(const CompareArgs* args, Statistics* out);
+};
+
 // ---- group quantization ----------------------------------------------------------------------
 
 // Quantizes `rows` rows of `cols` elements, row r at src + r * src_row_stride (bytes).
@@ -55,6 +93,9 @@ struct ElementKernels {
 // and the scale of group g of row r, in `model`'s bits (f32 scales as f32), to
 //   scales + r * scale_row_stride + g * scale_stride                           (bytes).
 // Either of `words`, `scales` may be null: then it is not made.
+// `statistics` (null: none; else `words` must be there) gets what became of the elements: 64 whole
+// groups of a row at once, place i of every group in lane i, a short last group by itself; where
+// words are transposed (word_row_stride 4), the same group of 16 rows at once.
 struct GroupQuantizeArgs {
   const uint8_t* src;
   size_t src_row_stride;
@@ -72,6 +113,7 @@ struct GroupQuantizeArgs {
   uint8_t group;
   // bf16 KN only: divide by the unrounded f32 scale (quantization.md section 3, step 4).
   bool divide_by_unrounded_scale;
+  Statistics* statistics;
 };
 
 struct GroupKernels {
@@ -133,34 +175,6 @@ struct GgmlKernels {
   // `count` elements, a whole number of blocks of `type`.
   void (*dequantize)(GgmlType type, const uint8_t* src, uint8_t* dst_f32, size_t count);
   void (*quantize)(GgmlType type, const uint8_t* src_f32, uint8_t* dst, size_t count);
-};
-
-// ---- statistics
-// ----------------------------------------------------------------------------------
-
-// What became of a tensor's elements; kernels add to it.
-struct Statistics {
-  uint64_t elements;
-  uint64_t non_finite;       // NaN or infinite in the source
-  uint64_t overflowed;       // finite in the source, infinite in the model dtype
-  uint64_t zero_groups;      // groups whose scale is zero
-  uint64_t infinite_scales;  // groups whose scale is infinite or NaN
-  double max_error;          // over the elements whose value and error are finite, like the sums
-  double squared_error;
-  double squared_value;
-};
-
-struct StatisticsKernels {
-  // Compares `count` source elements with f32 values that were made from them; `made_f32` null:
-  // they are stored as they are. `from`: kF32, kF16 or kBf16; `model`: the dtype whose range
-  // counts. Squares are summed in f32, element i in lane i mod 16, and every 4096 elements the
-  // lanes are added, in order, to the f64 sums.
-  void (*compare)(DType from, DType model, const uint8_t* src, const uint8_t* made_f32,
-                  size_t count, Statistics* out);
-  // The same for rows that GroupKernels.quantize has just made into words and scales, both there:
-  // what was made is (code - maximum code / 2) * scale in f32. Each row is summed by itself; 3-bit
-  // rows every 4000 elements, a whole number of groups. Counts the scales too.
-  void (*compare_groups)(const GroupQuantizeArgs* args, Statistics* out);
 };
 
 // ---- tables ------------------------------------------------------------------------------------

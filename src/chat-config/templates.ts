@@ -1,4 +1,5 @@
 import { UsageError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
 import type { Conversation } from "./conversation.ts";
 import { toConversation } from "./conversation.ts";
 import { CHATML_TEMPLATES } from "./templates-chatml.ts";
@@ -23,9 +24,11 @@ export const TEMPLATE_NAMES: readonly string[] = [...TEMPLATES.keys()].sort();
 export function templateNamed(name: string): Conversation {
   const template = TEMPLATES.get(name);
   if (template) return template;
+  const near = nearest(name, TEMPLATE_NAMES);
+  const general = "Leave the option out to have a template chosen and checked.";
   throw new UsageError(
     "E_CONV_TEMPLATE",
     `--conv-template: expected one of ${TEMPLATE_NAMES.join(", ")}; found ${JSON.stringify(name)}`,
-    { hint: "Leave the option out to have a template chosen and checked." },
+    { hint: near === undefined ? general : `did you mean ${near}? ${general}` },
   );
 }

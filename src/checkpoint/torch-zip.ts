@@ -12,7 +12,8 @@ const MAX_PICKLE_BYTES = 256 * 1024 * 1024;
 const READS_AT_ONCE = 8;
 
 /**
- * Reads the zip container of torch.save (formats.md §2.2): directory, pickle and the place of each storage.
+ * Reads the zip container of torch.save (formats.md §2.2): directory, pickle and the place of each storage. In a
+ * remote file the place is where the storage's header starts; tensors of it can be planned, not read.
  *
  * @throws {CheckpointError}
  */
@@ -30,9 +31,14 @@ export async function readTorchZip(source: ByteSource, where: string): Promise<T
   );
   const located = await inParallel([...storages.values()], READS_AT_ONCE, async (storage) => {
     const entry = findStorage(entries, `${folder}/data/${storage.key}`, storage, where);
-    return [storage.key, entry === undefined ? 0 : await locateZipContent(source, entry, where)] as const;
+    return [storage.key, entry === undefined ? 0 : await placeOf(source, entry, where)] as const;
   });
   return { object: value, storageOffsets: new Map(located), notices: [] };
+}
+
+/** Where a storage's bytes start. Of a remote file that takes a request each, so the directory's word must do. */
+async function placeOf(source: ByteSource, entry: ZipEntry, where: string): Promise<number> {
+  return source.remote ? entry.headerOffset : locateZipContent(source, entry, where);
 }
 
 /** The folder that everything in the archive lies in; its name is arbitrary. */

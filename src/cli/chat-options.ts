@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { integer, positiveInteger, wholeNumber } from "./option-types.ts";
+import { integer, positiveInteger, truth, wholeNumber } from "./option-types.ts";
 
 /** Options that change mlc-chat-config.json. */
 export interface ChatFlags {
@@ -11,6 +11,7 @@ export interface ChatFlags {
   readonly tensorParallelShards?: number;
   readonly pipelineParallelStages?: number;
   readonly maxBatchSize?: number;
+  readonly disaggregation?: boolean;
   readonly strict?: boolean;
 }
 
@@ -28,6 +29,7 @@ export function withChatOptions(command: Command): Command {
     .option("--tensor-parallel-shards <count>", "number of devices a layer is spread over", positiveInteger)
     .option("--pipeline-parallel-stages <count>", "number of stages layers are spread over", positiveInteger)
     .option("--max-batch-size <count>", "largest batch", positiveInteger)
+    .option("--disaggregation <true|false>", "let prefill and decode run on different engines", truth)
     .option(
       "--strict",
       "refuse what a runtime could not load, and weights that are not finite or too large for the scheme",
@@ -43,6 +45,7 @@ const NAMES = [
   "tensorParallelShards",
   "pipelineParallelStages",
   "maxBatchSize",
+  "disaggregation",
   "strict",
 ] as const satisfies readonly (keyof ChatFlags)[];
 

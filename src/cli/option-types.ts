@@ -49,3 +49,10 @@ export function deviceName(text: string): string {
     throw new InvalidArgumentError("expected cpu, auto, cuda or cuda:N.");
   return text;
 }
+
+/** `true` or `false`, also as `on` and `off`, `yes` and `no`, `1` and `0`. */
+export function truth(text: string): boolean {
+  if (/^(true|on|yes|1)$/i.test(text)) return true;
+  if (/^(false|off|no|0)$/i.test(text)) return false;
+  throw new InvalidArgumentError("expected true or false.");
+}

@@ -30,9 +30,8 @@ export async function withSource<T>(outside: Outside, work: (deps: SourceDeps) =
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.once("SIGINT", interrupt);
-  const timeoutMs = secondsOf(outside.env.HF_HUB_DOWNLOAD_TIMEOUT);
   const { openHttp } = await import("../index.ts");
-  const { http, close } = openHttp({ env: outside.env, userAgent: "mlc-convert", ...timeoutMs });
+  const { http, close } = openHttp({ env: outside.env, userAgent: "mlc-convert" });
   const { env, home, platform } = outside;
   const onEvent = tellEvents(outside);
   try {
@@ -57,9 +56,4 @@ function tellEvents({ note }: Outside): (event: ConvertEvent) => void {
     const share = `${formatBytes(event.bytes)} of ${formatBytes(event.totalBytes)}`;
     note(`${share}, ${event.files} of ${event.totalFiles} files`);
   };
-}
-
-function secondsOf(text: string | undefined): { timeoutMs: number } | object {
-  const seconds = Number(text);
-  return text !== undefined && seconds > 0 ? { timeoutMs: seconds * 1000 } : {};
 }

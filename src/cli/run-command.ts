@@ -11,7 +11,7 @@ export async function runCommand(
 ): Promise<void> {
   const printer = createPrinter(options);
   const controller = new AbortController();
-  // Stays registered: the lock library ends the process by the signal where nobody else listens.
+  // Stays registered after the first signal, for the second one.
   const stop = (): void => {
     if (controller.signal.aborted) process.exit(INTERRUPTED);
     controller.abort();

@@ -2,6 +2,8 @@
 export interface ByteSource {
   /** Length in bytes. */
   readonly size: number;
+  /** Every read is a request over a network: checks that a later local reading makes anyway are left to it. */
+  readonly remote?: boolean;
   /**
    * The bytes from `start` (included) to `end` (excluded), with `0 <= start <= end <= size`.
    * The result belongs to the caller. It may be shorter than asked only if the source has shrunk.

@@ -1,31 +1,13 @@
 import { existsSync } from "node:fs";
-import {
-  access,
-  constants,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  statfs,
-  unlink,
-  writeFile,
-} from "node:fs/promises";
-import { hostname } from "node:os";
+import { constants, mkdir, open, readdir, rename, rm, statfs, unlink } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { lock } from "proper-lockfile";
 import { OutputError } from "../core/errors.ts";
 import type { FileFrame } from "../core/layout.ts";
+import { type Lock, takeLock } from "../core/lock.ts";
+import { checkOutput, checkWritable, REPLACED_SUFFIX } from "./check-target.ts";
 import { JOURNAL_NAME } from "./journal.ts";
 
 const STAGING_SUFFIX = ".mlc-convert-partial";
-const REPLACED_SUFFIX = ".mlc-convert-replaced";
-/** A lock whose owner has not renewed it for this long is taken over. */
-const LOCK_STALE_MS = 10_000;
-const LOCK_POLL_MS = 500;
 
 export interface StagingOptions {
   /** Replace a target that holds something, as a whole. */
@@ -34,12 +16,17 @@ export interface StagingOptions {
   readonly sync: boolean;
   /** The target is one file; the staging folder holds it under the target's name. */
   readonly single?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Told when another machine's lock has to be watched before it can be judged. */
+  readonly onWait?: () => void;
 }
 
 /** A folder beside the target in which the output grows until it is complete. */
 export interface Staging {
   readonly folder: string;
   readonly target: string;
+  /** Aborted with the error when another process has taken the folder over. */
+  readonly lost: AbortSignal;
   /** Puts the finished folder or file in the target's place. Nothing of the old target is lost before that. */
   publish(): Promise<void>;
   /** Removes the folder and everything in it. */
@@ -56,80 +43,28 @@ export async function openStaging(output: string, options: StagingOptions): Prom
   const target = resolve(output);
   const folder = `${target}${STAGING_SUFFIX}`;
   const single = options.single ?? false;
-  if (single) {
-    await checkFile(target, options.force);
-  } else {
-    await restoreReplaced(target);
-    await checkTarget(target, options.force);
-  }
+  await checkOutput(target, { force: options.force, single });
   await makeFolder(folder);
-  const unlock = await lockFolder(folder, target);
+  const lock = await lockFolder(folder, target, options);
+  const lost = new AbortController();
+  lock.lost.addEventListener("abort", () => lost.abort(lostError(target)), { once: true });
   return {
     folder,
     target,
+    lost: lost.signal,
     publish: async () => {
+      if (!(await lock.isHeld())) throw lostError(target);
       await rm(join(folder, JOURNAL_NAME), { force: true });
-      await unlock();
       if (single) await replaceFile(folder, target, options.sync);
       else await replaceFolder(folder, target, options.sync);
+      await lock.release();
     },
     discard: async () => {
-      await unlock();
       await rm(folder, { recursive: true, force: true });
+      await lock.release();
     },
-    release: unlock,
+    release: () => lock.release(),
   };
-}
-
-/** A run that was killed between two renames left the old target under another name. */
-async function restoreReplaced(target: string): Promise<void> {
-  const replaced = `${target}${REPLACED_SUFFIX}`;
-  if (!existsSync(target) && existsSync(replaced)) await rename(replaced, target);
-}
-
-async function checkTarget(target: string, force: boolean): Promise<void> {
-  const found = await stat(target).catch(() => undefined);
-  if (!found) return;
-  if (!found.isDirectory()) {
-    throw new OutputError("E_OUTPUT_IS_FILE", `${target}: expected a folder, found a file`, {
-      hint: "choose another output folder",
-    });
-  }
-  const entries = await readdir(target);
-  if (entries.length > 0 && !force) {
-    const some = entries.slice(0, 3).join(", ");
-    throw new OutputError(
-      "E_OUTPUT_NOT_EMPTY",
-      `${target} already holds ${entries.length} entries (${some})`,
-      {
-        hint: "choose another output folder, or replace this one as a whole with --force",
-      },
-    );
-  }
-  await checkWritable(target);
-}
-
-async function checkFile(target: string, force: boolean): Promise<void> {
-  const found = await stat(target).catch(() => undefined);
-  if (!found) return;
-  if (found.isDirectory()) {
-    throw new OutputError("E_OUTPUT_IS_FOLDER", `${target}: expected a file, found a folder`, {
-      hint: "choose another name for the output file",
-    });
-  }
-  if (force) return;
-  throw new OutputError("E_OUTPUT_EXISTS", `${target} already exists`, {
-    hint: "choose another name for the output file, or replace this one with --force",
-  });
-}
-
-async function checkWritable(folder: string): Promise<void> {
-  await access(folder, constants.W_OK).catch((cause: unknown) => {
-    throw new OutputError("E_OUTPUT_READ_ONLY", `${folder} cannot be written`, {
-      cause,
-      hint: "choose another output folder or change its permissions",
-    });
-  });
 }
 
 async function makeFolder(folder: string): Promise<void> {
@@ -142,46 +77,28 @@ async function makeFolder(folder: string): Promise<void> {
   await checkWritable(folder);
 }
 
-async function lockFolder(folder: string, target: string): Promise<() => Promise<void>> {
-  const ownerFile = `${folder}.owner`;
-  const until = Date.now() + LOCK_STALE_MS + LOCK_POLL_MS;
-  for (;;) {
-    try {
-      const unlock = await lock(folder, { stale: LOCK_STALE_MS, realpath: false });
-      await writeFile(ownerFile, JSON.stringify({ host: hostname(), pid: process.pid }));
-      return async () => {
-        await rm(ownerFile, { force: true });
-        await unlock().catch(() => undefined);
-      };
-    } catch (cause) {
-      // The lock of a process that was killed only has to grow stale.
-      if (Date.now() > until || !(await isOwnerDead(ownerFile))) throw busy(target, cause);
-      await sleep(LOCK_POLL_MS);
-    }
+/** One conversion at a time into one folder. */
+async function lockFolder(folder: string, target: string, options: StagingOptions): Promise<Lock> {
+  const { signal, onWait } = options;
+  const lock = await takeLock(`${folder}.lock`, { wait: false, signal, ...(onWait ? { onWait } : {}) });
+  if (lock === "busy") {
+    throw new OutputError("E_OUTPUT_BUSY", `${target} is being written by another process`, {
+      hint: "wait for it to finish, or choose another output folder",
+    });
   }
+  if (lock === "impossible") {
+    throw new OutputError("E_OUTPUT_READ_ONLY", `${dirname(folder)} cannot be written`, {
+      hint: "choose another output folder or change its permissions",
+    });
+  }
+  return lock;
 }
 
-function busy(target: string, cause: unknown): OutputError {
-  return new OutputError("E_OUTPUT_BUSY", `${target} is being written by another process`, {
-    cause,
-    hint: "wait for it to finish, or choose another output folder",
+/** The error of a run that was stopped for so long that another one took its output over. */
+function lostError(target: string): OutputError {
+  return new OutputError("E_OUTPUT_LOST", `${target} was taken over by another process`, {
+    hint: "this process showed no sign of life for half a minute; let the other one finish",
   });
-}
-
-/**
- * True where the lock's owner runs no more, or has not said yet who it is: a process can be killed between the two.
- * Another machine's processes cannot be seen, so they count as running.
- */
-async function isOwnerDead(ownerFile: string): Promise<boolean> {
-  try {
-    const owner = JSON.parse(await readFile(ownerFile, "utf8")) as { host?: unknown; pid?: unknown };
-    if (owner.host !== hostname() || typeof owner.pid !== "number" || owner.pid === process.pid) return false;
-    process.kill(owner.pid, 0);
-    return false;
-  } catch (error) {
-    const { code } = error as { code?: unknown };
-    return code === "ESRCH" || code === "ENOENT" || error instanceof SyntaxError;
-  }
 }
 
 /** Makes a folder's entries durable. Windows has no such call and needs none. */

@@ -157,6 +157,11 @@ async function openOutput(request: OutputRequest, context: Context): Promise<Ope
     force: options.force ?? false,
     sync: settings.sync,
     single: request.single ?? false,
+    signal: context.deps.signal,
+    onWait: () => {
+      const message = `waiting to see whether another process still writes ${request.target}`;
+      context.deps.onEvent({ type: "notice", message });
+    },
   });
   let journal: Journal | undefined;
   try {
@@ -176,15 +181,13 @@ async function openOutput(request: OutputRequest, context: Context): Promise<Ope
 
 async function fill(outputs: readonly OpenOutput[], context: Context): Promise<readonly WrittenOutput[]> {
   const { options, settings, deps } = context;
-  const missing = outputs.map(({ request, finished }) => missingBytes(request.layout, finished));
-  const total = missing.reduce((sum, nbytes) => sum + nbytes, 0);
+  const inputs = outputs.map((output) => runInput(output, options.onlyShards));
+  const total = inputs.reduce((sum, input) => sum + missingBytes(input), 0);
   if (outputs[0]) await checkDiskSpace(outputs[0].staging.folder, total);
   deps.onEvent({ type: "phase", phase: "convert" });
-  const run = await runShards(
-    outputs.map((output) => runInput(output, options.onlyShards)),
-    settings,
-    { onEvent: deps.onEvent, signal: deps.signal },
-  );
+  const stops = outputs.map(({ staging }) => staging.lost);
+  const signal = AbortSignal.any(deps.signal ? [deps.signal, ...stops] : stops);
+  const run = await runShards(inputs, settings, { onEvent: deps.onEvent, signal });
   for (const [index, { request }] of outputs.entries()) {
     if (options.strict)
       refuseNonFinite(request.plan.tensors, request.layout, run.results[index] ?? new Map());
@@ -234,8 +237,9 @@ async function publish(
   return staging.target;
 }
 
-function missingBytes(layout: Layout, finished: ReadonlyMap<number, ShardResult>): number {
-  return layout.shards.reduce((sum, { nbytes }, index) => (finished.has(index) ? sum : sum + nbytes), 0);
+function missingBytes({ layout, finished, skip }: RunInput): number {
+  const missing = layout.shards.filter((_, index) => !finished.has(index) && !skip?.(index));
+  return missing.reduce((sum, { nbytes }) => sum + nbytes, 0);
 }
 
 /** Keeps those shards of an earlier run whose bytes are still what the journal says. */

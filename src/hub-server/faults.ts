@@ -4,6 +4,8 @@ export type HubDoor = "api" | "resolve" | "store";
 /** One way of misbehaving. `afterBytes` counts bytes of the body that are sent first. */
 export type Misbehaviour =
   | { readonly kind: "stall"; readonly afterBytes: number }
+  /** Takes the request and answers nothing at all. */
+  | { readonly kind: "silent" }
   | { readonly kind: "cut"; readonly afterBytes: number }
   | { readonly kind: "drip"; readonly bytesPerSecond: number }
   | { readonly kind: "ignore-range" }

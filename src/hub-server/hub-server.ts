@@ -28,6 +28,8 @@ export interface HubServerOptions {
   /** Port of the hub itself; default any free one. */
   readonly port?: number;
   readonly bandwidth?: Bandwidth;
+  /** Most storage requests that are answered at the same time; further ones get 429 and `Retry-After: 0`. */
+  readonly maxTransfers?: number;
   /** Refuse storage requests without a Range header, as the real bridge does for huge files. */
   readonly rangesOnly?: boolean;
 }
@@ -42,7 +44,10 @@ export class HubServer {
   readonly requests: HubRequest[] = [];
   /** Most storage connections that were answering at the same time. */
   peakTransfers = 0;
-  private transfers = 0;
+  /** Storage connections that are answering now. */
+  transfers = 0;
+  /** How fast bodies leave; may be changed at any time. */
+  bandwidth: Bandwidth | undefined;
   private readonly hub: Server;
   private readonly store: Server;
   private readonly repositories = new Map<string, HubRepository>();
@@ -53,6 +58,7 @@ export class HubServer {
 
   private constructor(options: HubServerOptions) {
     this.options = options;
+    this.bandwidth = options.bandwidth;
     for (const repository of options.repositories) this.repositories.set(repository.id, repository);
     this.hub = createServer((request, response) => this.guard(response, this.onHub(request, response)));
     this.store = createServer((request, response) => this.guard(response, this.onStore(request, response)));
@@ -113,6 +119,7 @@ export class HubServer {
     const file = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(url.pathname);
     const entry = this.record(api ? "api" : "resolve", request);
     const fault = takeFault(this.faults, entry.door, decodeURIComponent(url.pathname));
+    if (fault?.kind === "silent") return;
     if (fault?.kind === "status") {
       response.writeHead(fault.status, fault.headers).end();
     } else if (fault?.kind === "redirect-loop") {
@@ -211,10 +218,13 @@ export class HubServer {
     const entry = this.record("store", request);
     const signature = url.searchParams.get("X-Signature") ?? "";
     const fault = takeFault(this.faults, "store", decodeURIComponent(url.pathname));
+    if (fault?.kind === "silent") return;
     if (fault?.kind === "expired") this.signatures.delete(signature);
     const file = this.stored(decodeURIComponent(url.pathname));
     if (fault?.kind === "status") response.writeHead(fault.status, fault.headers).end();
     else if (!file || !this.signatures.has(signature)) response.writeHead(403).end("signature expired");
+    else if (this.transfers >= (this.options.maxTransfers ?? Number.POSITIVE_INFINITY))
+      response.writeHead(429, { "Retry-After": "0" }).end();
     else if (this.options.rangesOnly && request.headers.range === undefined) response.writeHead(403).end();
     else await this.transfer(request, response, { file, entry, fault });
   }
@@ -231,6 +241,7 @@ export class HubServer {
       fault: what.fault,
       headers: {},
       pace: (nbytes) => this.pace(nbytes),
+      ...(this.bandwidth ? { step: stepFor(this.bandwidth) } : {}),
       sent: (nbytes) => {
         what.entry.bytes += nbytes;
       },
@@ -238,7 +249,7 @@ export class HubServer {
   }
 
   private async pace(nbytes: number): Promise<void> {
-    const { bandwidth } = this.options;
+    const { bandwidth } = this;
     if (!bandwidth) return;
     const lost = Math.min(0.95, bandwidth.penaltyPerConnection * (this.transfers - 1));
     const rate = bandwidth.bytesPerSecond * (1 - lost);
@@ -255,6 +266,11 @@ export class HubServer {
     }
     return undefined;
   }
+}
+
+/** About two hundred pieces a second. */
+function stepFor({ bytesPerSecond }: Bandwidth): number {
+  return Math.min(256 << 10, Math.max(4 << 10, Math.ceil(bytesPerSecond / 200)));
 }
 
 function commitOf(repository: HubRepository, revision: string): HubCommit | undefined {

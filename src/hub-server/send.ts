@@ -16,6 +16,8 @@ export interface Sending {
   readonly fault: Misbehaviour | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly pace: (nbytes: number) => Promise<void>;
+  /** Bytes that leave at once; fewer where they are paced, so that time passes evenly. */
+  readonly step?: number;
   readonly sent: (nbytes: number) => void;
 }
 
@@ -58,13 +60,13 @@ interface Body {
 }
 
 async function sendBody(response: ServerResponse, file: HubFile, body: Body): Promise<void> {
-  const { fault, pace, sent } = body.sending;
+  const { fault, pace, sent, step: usual = STEP } = body.sending;
   const limit = limitOf(fault, body.end - body.start);
   const reader = await openContent(file.content);
   response.flushHeaders();
   try {
     for (let at = body.start; at < body.start + limit; ) {
-      const step = fault?.kind === "drip" ? Math.ceil(fault.bytesPerSecond / 4) : STEP;
+      const step = fault?.kind === "drip" ? Math.ceil(fault.bytesPerSecond / 4) : usual;
       const chunk = await reader.read(at, Math.min(step, body.start + limit - at));
       if (fault?.kind === "wrong-bytes") chunk[0] = (chunk[0] ?? 0) ^ 0xff;
       await pace(chunk.byteLength);

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { PlanError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
 import type { Architecture } from "./architecture.ts";
-import { nearest } from "./nearest.ts";
 
 /** Seen from any folder beside plan/: the packed package has this module in chunks/. */
 const FOLDER = new URL("../plan/architectures/", import.meta.url);

@@ -7,6 +7,7 @@ import { blobName } from "./hub-cache.ts";
 import type { RemoteFile } from "./hub-client.ts";
 import { openHub } from "./options.ts";
 import { cleanParts } from "./part-file.ts";
+import { partFolder } from "./part-folder.ts";
 
 /**
  * Downloads a checkpoint into the cache, blob by blob, and returns its snapshot. The revision is noted last.
@@ -17,13 +18,16 @@ export async function acquireCheckpoint(work: Acquisition): Promise<AcquiredMode
   const { cache } = settings;
   const begun = Date.now();
   await cache.prepare(model.repo);
-  await cleanParts(cache.blobs(model.repo), begun);
+  const blobs = cache.blobs(model.repo);
+  const place = { temp: settings.temp, repo: model.repo, destination: blobs, beside: blobs };
+  const parts = await partFolder(place, deps);
+  for (const folder of new Set([blobs, parts])) await cleanParts(folder, begun);
   const client = await openHub(options, deps);
   const jobs = files.map((file) => ({
     name: file.path,
     size: file.size,
     run: async (context: DownloadContext) => {
-      await fetchFile(planOf(work, file), { client, model, begun }, context);
+      await fetchFile(planOf(work, file, parts), { client, model, begun }, context);
       await cache.publish(model, file.path, blobName(file));
     },
   }));
@@ -41,7 +45,7 @@ export async function acquireCheckpoint(work: Acquisition): Promise<AcquiredMode
   };
 }
 
-function planOf({ source, settings }: Acquisition, file: RemoteFile): FetchPlan {
+function planOf({ source, settings }: Acquisition, file: RemoteFile, parts: string): FetchPlan {
   const { model } = source;
   const blob = blobName(file);
   const folder = settings.cache.blobs(model.repo);
@@ -52,7 +56,7 @@ function planOf({ source, settings }: Acquisition, file: RemoteFile): FetchPlan 
   return {
     file,
     target: path.join(folder, blob),
-    partFolder: folder,
+    partFolder: parts,
     candidates: [...(elsewhere ? [path.join(elsewhere.blobs(model.repo), blob)] : []), ...snapshots],
     lock: settings.cache.lock(model.repo, blob),
     replace: source.decision.use === "replace",

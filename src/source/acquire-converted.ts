@@ -8,6 +8,7 @@ import { type Acquisition, fetchFile, hashText } from "./fetch-files.ts";
 import { inspectFolder } from "./folder-state.ts";
 import { withLock } from "./lock.ts";
 import { openHub } from "./options.ts";
+import { partFolder } from "./part-folder.ts";
 
 const PARTS = ".parts";
 
@@ -55,11 +56,16 @@ async function fill(work: Acquisition, target: string, begun: number): Promise<v
 
 /** Brings every file into the stage; sound files of the old entry are reused unless all is to be replaced. */
 async function fetchInto(
-  { source, options, deps }: Acquisition,
+  { source, settings, options, deps }: Acquisition,
   { stage, target, begun }: { stage: string; target: string; begun: number },
 ): Promise<void> {
   const { model, files, decision } = source;
   const client = await openHub(options, deps);
+  const beside = path.join(stage, PARTS);
+  const folder = await partFolder(
+    { temp: settings.temp, repo: model.repo, destination: stage, beside },
+    deps,
+  );
   const old = decision.use === "replace" ? [] : [target];
   const jobs = files.map((file) => ({
     name: file.path,
@@ -67,7 +73,7 @@ async function fetchInto(
     run: (context: DownloadContext) => {
       const parts = file.path.split("/");
       const candidates = old.map((folder) => path.join(folder, ...parts));
-      const places = { target: path.join(stage, ...parts), partFolder: path.join(stage, PARTS), candidates };
+      const places = { target: path.join(stage, ...parts), partFolder: folder, candidates };
       return fetchFile(
         { file, ...places, lock: undefined, replace: false },
         { client, model, begun },

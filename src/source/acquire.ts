@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { SourceError } from "../core/errors.ts";
+import { probeWriting } from "../core/write-probe.ts";
 import { acquireCheckpoint } from "./acquire-checkpoint.ts";
 import { acquireConverted } from "./acquire-converted.ts";
 import { convertedFolder, inspectConverted } from "./converted-cache.ts";
@@ -29,7 +30,7 @@ export interface AcquiredModel {
 /**
  * Makes sure that all files of a resolved source are on this machine and verified. A local or cached source is
  * returned as it is; a remote one is downloaded, and published only when it is whole.
- * @throws {SourceError} E_DISK_SPACE, E_DISK_FULL, E_DOWNLOAD_…, E_HUB_…, E_ABORTED; E_NO_WEIGHTS for presets
+ * @throws {SourceError} E_CACHE_READ_ONLY, E_DISK_SPACE, E_DISK_FULL, E_DOWNLOAD_…, E_HUB_…, E_ABORTED; E_NO_WEIGHTS for presets
  */
 export async function acquire(
   source: ResolvedSource,
@@ -54,6 +55,7 @@ export async function acquire(
   }
   const settings = settle(options, deps);
   const place = placeOf(source, settings);
+  await checkWritable(place);
   await checkDiskSpace(source, place, { options, deps });
   const work = { source, settings, options, deps };
   return source.modelKind === "converted" ? acquireConverted(work, place) : acquireCheckpoint(work);
@@ -64,6 +66,17 @@ function placeOf({ modelKind, model }: RemoteSource, settings: Settings): string
   return modelKind === "converted"
     ? convertedFolder(settings.converted, model)
     : settings.cache.folder(model.repo);
+}
+
+/** A cache that takes no files is refused before anything is fetched (T13). */
+async function checkWritable(place: string): Promise<void> {
+  await probeWriting(place).catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new SourceError("E_CACHE_READ_ONLY", `${place} cannot be written: ${why}`, {
+      cause,
+      hint: "Choose another --cache-dir or set MLC_LLM_HOME; what is there already can be used with --cache-policy READONLY.",
+    });
+  });
 }
 
 /** Bytes to fetch and to write must fit before the first of them moves (acquisition.md §6.6). */

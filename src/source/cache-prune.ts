@@ -6,6 +6,7 @@ import type { SourceDeps } from "./deps.ts";
 import type { HubCache } from "./hub-cache.ts";
 import { type SourceOptions, settle } from "./options.ts";
 import { findLeftovers } from "./part-file.ts";
+import { partFolders } from "./part-folder.ts";
 
 /** What to remove besides leftovers. */
 export interface PruneRequest {
@@ -35,7 +36,7 @@ export async function pruneCache(
   options: SourceOptions,
   deps: SourceDeps,
 ): Promise<Pruned[]> {
-  const { cache, converted } = settle(options, deps);
+  const { cache, converted, temp } = settle(options, deps);
   const now = deps.now();
   const pruned: Pruned[] = [];
   const remove = async (file: string, why: Pruned["why"]) => {
@@ -56,6 +57,11 @@ export async function pruneCache(
   const gone = new Set(pruned.map((item) => item.path));
   for (const name of await readdir(cache.root).catch(() => [])) {
     if (name.startsWith("models--")) await pruneModel(path.join(cache.root, name), { gone, now, remove });
+  }
+  for (const folder of await partFolders(temp)) {
+    for (const name of await findLeftovers(folder, now, 0)) {
+      await remove(path.join(folder, name), "unfinished download");
+    }
   }
   for (const stage of await abandonedStages(converted)) await remove(stage, "unfinished download");
   if (!request.dryRun) await removeEmptyModels(cache);

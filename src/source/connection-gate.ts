@@ -13,8 +13,11 @@ export interface GateOptions {
 const GAIN = 1.1;
 /** Less loss than this makes fewer connections worth it. */
 const LOSS = 0.95;
-/** Measurements to rest after a try that failed. */
+/** Measurements to rest after a try that failed; twice as many each time, up to the longest. */
 const REST = 8;
+const LONGEST_REST = 64;
+/** A throughput this much below the last one ends a rest. */
+const DROP = 0.7;
 
 /**
  * How many connections may be busy at once. Climbs while more bring more, gives up those that bring nothing,
@@ -30,6 +33,9 @@ export class ConnectionGate {
   private since: number;
   private settling = true;
   private resting = 0;
+  private rest = REST;
+  /** Most connections that were busy in this measurement. */
+  private peak = 0;
   private kept: { limit: number; rate: number } | undefined;
   private upward = true;
 
@@ -68,6 +74,7 @@ export class ConnectionGate {
     }
     throwIfAborted(signal);
     this.active++;
+    this.peak = Math.max(this.peak, this.active);
   }
 
   leave(): void {
@@ -81,11 +88,12 @@ export class ConnectionGate {
     const elapsed = this.options.now() - this.since;
     if (elapsed < this.options.windowMs) return;
     const rate = this.bytes / elapsed;
-    const busy = this.active >= this.limitNow;
+    const used = Math.min(this.peak, this.limitNow);
     this.bytes = 0;
+    this.peak = this.active;
     this.since = this.options.now();
     if (this.settling) this.settling = false;
-    else if (busy) this.judge(rate);
+    else this.judge(rate, used);
   }
 
   /** The server said it is too busy. */
@@ -106,32 +114,44 @@ export class ConnectionGate {
     this.set(this.ceiling);
   }
 
-  private judge(rate: number): void {
+  /** @param used connections that were busy: fewer than allowed where there is no more to fetch at a time */
+  private judge(rate: number, used: number): void {
     const { kept } = this;
     if (this.resting > 0) {
       this.resting--;
+      if (!kept || rate >= kept.rate * DROP) return;
+      this.resting = 0;
+      this.upward = false;
+      this.kept = { limit: this.limitNow, rate };
+      this.step(used);
     } else if (!kept || kept.limit === this.limitNow) {
       this.kept = { limit: this.limitNow, rate };
-      this.step();
+      this.step(used);
     } else if (rate >= kept.rate * (this.limitNow > kept.limit ? GAIN : LOSS)) {
       this.kept = { limit: this.limitNow, rate };
-      this.step();
+      this.rest = REST;
+      this.step(used);
     } else {
       this.turn(kept.limit);
     }
   }
 
   /** Tries the next number in the current direction, or turns round at the end of the road. */
-  private step(): void {
-    const next = this.upward ? Math.min(this.ceiling, this.limitNow * 2) : Math.max(1, this.limitNow >> 1);
-    if (next === this.limitNow) this.turn(next);
+  private step(used: number): void {
+    const idle = used < this.limitNow && this.waiting.length === 0;
+    if (this.upward && idle) this.upward = false;
+    const next = this.upward ? Math.min(this.ceiling, this.limitNow * 2) : Math.max(1, used >> 1);
+    if (next === this.limitNow || (!this.upward && used <= 1)) this.turn(this.limitNow);
     else this.set(next);
   }
 
   private turn(to: number): void {
     this.set(to);
-    this.resting = this.upward ? 0 : REST;
-    if (!this.upward) this.ceiling = this.options.max;
+    this.resting = this.upward ? 0 : this.rest;
+    if (!this.upward) {
+      this.ceiling = this.options.max;
+      this.rest = Math.min(LONGEST_REST, this.rest * 2);
+    }
     this.upward = !this.upward;
   }
 

@@ -1,12 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { listProblems, SourceError } from "../core/errors.ts";
+import { isAlive, thisProcess } from "../core/owner.ts";
 import { flushFolder, makeFolder } from "./disk.ts";
 import { convertedIndex, parseRecords } from "./file-choice.ts";
 import { hashFile } from "./hash-follower.ts";
-import { isAlive } from "./journal.ts";
 import type { HubName } from "./model-name.ts";
 
 /** Notes where an entry came from; other programs ignore it. */
@@ -126,13 +125,15 @@ export async function inspectConverted(folder: string): Promise<{ unverified: re
   );
 }
 
+/** Stands for where process numbers mean something. */
 function hostTag(): string {
-  return createHash("sha1").update(os.hostname()).digest("hex").slice(0, 8);
+  const { host, space = "" } = thisProcess();
+  return createHash("sha1").update(`${host} ${space}`).digest("hex").slice(0, 8);
 }
 
 async function isAbandoned(folder: string, host: string | undefined, pid: number): Promise<boolean> {
   if (pid === ABANDONED) return true;
-  if (host === hostTag()) return isAlive({ host: os.hostname(), pid }) === false;
+  if (host === hostTag()) return isAlive({ ...thisProcess(), pid }) === false;
   const stats = await stat(folder).catch(() => undefined);
   return stats !== undefined && Date.now() - stats.mtimeMs > 86_400_000;
 }

@@ -141,8 +141,6 @@ class FileDownload {
       } catch (error) {
         failures.push(error);
         stop.abort();
-      } finally {
-        this.connections--;
       }
     });
     await Promise.all(work);
@@ -155,7 +153,10 @@ class FileDownload {
     return Math.max(1, Math.ceil(this.context.rangeBytes / 2));
   }
 
-  /** One connection: claims what is missing, piece by piece, until nothing is left to claim. */
+  /**
+   * One connection: claims what is missing, piece by piece, until nothing is left to claim. It counts until then, and
+   * not until its last flush: the last one that counts must not give up on what the others left.
+   */
   private async connect(signal: AbortSignal): Promise<void> {
     let flushed: Promise<void> = Promise.resolve();
     for (let failures = 0; ; ) {
@@ -175,6 +176,7 @@ class FileDownload {
       flushed = this.part.flush();
       flushed.catch(() => {});
     }
+    this.connections--;
     await flushed;
   }
 

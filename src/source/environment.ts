@@ -38,6 +38,37 @@ export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127\./.test(hostname);
 }
 
+/** How long to wait for the first sign of an answer, in milliseconds. */
+export interface Patience {
+  /** Of the hub: file lists, and where a file's content is. */
+  readonly hubMs: number;
+  /** Of the storage, for content. */
+  readonly contentMs: number;
+}
+
+/**
+ * `HF_HUB_ETAG_TIMEOUT` and `HF_HUB_DOWNLOAD_TIMEOUT`, in seconds; 10 each by default.
+ * @throws {UsageError} E_TIMEOUT for anything but a positive number
+ */
+export function patienceOf({ env }: Pick<Surroundings, "env">): Patience {
+  const millisecondsOf = (name: string): number => {
+    const text = env[name];
+    if (text === undefined || text === "") return 10_000;
+    const seconds = Number(text);
+    if (Number.isFinite(seconds) && seconds > 0) return seconds * 1000;
+    throw new UsageError("E_TIMEOUT", `${name} must be a number of seconds above 0, found "${text}"`);
+  };
+  return {
+    hubMs: millisecondsOf("HF_HUB_ETAG_TIMEOUT"),
+    contentMs: millisecondsOf("HF_HUB_DOWNLOAD_TIMEOUT"),
+  };
+}
+
+/** `MLC_TEMP_DIR`, if it is set; used only where it shares a volume with the destination. */
+export function tempRoot(around: Surroundings): string | undefined {
+  return around.env.MLC_TEMP_DIR ? expand(around.env.MLC_TEMP_DIR, around) : undefined;
+}
+
 /** Where converted models and our own downloads live: `MLC_LLM_HOME` and its defaults (acquisition.md §3). */
 export function mlcHome({ env, home, platform }: Surroundings): string {
   if (env.MLC_LLM_HOME) return env.MLC_LLM_HOME;

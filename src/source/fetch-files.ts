@@ -1,5 +1,6 @@
 import { copyFile, link, realpath, rename, stat } from "node:fs/promises";
 import path from "node:path";
+import type { Owner } from "../core/owner.ts";
 import type { SourceDeps } from "./deps.ts";
 import { makeFolder } from "./disk.ts";
 import { type DownloadContext, downloadFile } from "./download-file.ts";
@@ -74,11 +75,12 @@ export async function fetchFile(
     );
   };
   if (plan.lock === undefined) return work();
-  const onWait = () =>
-    context.deps.onEvent({
-      type: "notice",
-      message: `waiting for another process that fetches ${plan.file.path}`,
-    });
+  // Two files of a model can have the same content, and then wait for each other.
+  const onWait = (owner: Owner | undefined) => {
+    if (owner?.pid === process.pid) return;
+    const message = `waiting for another process that fetches ${plan.file.path}`;
+    context.deps.onEvent({ type: "notice", message });
+  };
   await withLock(plan.lock, work, { signal: context.signal, onWait });
 }
 

@@ -1,4 +1,5 @@
 import { Agent, EnvHttpProxyAgent, request as undiciRequest } from "undici";
+import { patienceOf } from "./environment.ts";
 
 /** One request. Redirects are never followed. */
 export interface HttpRequest {
@@ -6,6 +7,8 @@ export interface HttpRequest {
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** To the first header; default that of {@link openHttp}. */
+  readonly timeoutMs?: number;
 }
 
 /** One answer; the body must be read to its end or discarded. */
@@ -25,7 +28,7 @@ export interface HttpOptions {
   /** Environment with `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` in either case. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly userAgent: string;
-  /** To connect, and to the first header; default 10 s. */
+  /** To connect, and to the first header; default what the environment says, else 10 s. */
   readonly timeoutMs?: number;
 }
 
@@ -38,8 +41,11 @@ export interface OpenHttp {
 /**
  * Opens a client that speaks HTTP/1.1 only, so that every range has a connection of its own, and goes
  * through the environment's proxies. Bodies have no time limit here; stalls are the reader's business.
+ * @throws {UsageError} E_TIMEOUT
  */
-export function openHttp({ env, userAgent, timeoutMs = 10_000 }: HttpOptions): OpenHttp {
+export function openHttp({ env, userAgent, ...options }: HttpOptions): OpenHttp {
+  const { hubMs, contentMs } = patienceOf({ env });
+  const timeoutMs = options.timeoutMs ?? Math.max(hubMs, contentMs);
   const common = {
     connect: { timeout: timeoutMs },
     headersTimeout: timeoutMs,
@@ -58,12 +64,13 @@ export function openHttp({ env, userAgent, timeoutMs = 10_000 }: HttpOptions): O
           noProxy: noProxy ?? "",
         })
       : new Agent(common);
-  const http: Http = async ({ method, url, headers, signal }) => {
+  const http: Http = async ({ method, url, headers, signal, timeoutMs: own }) => {
     const reply = await undiciRequest(url, {
       method,
       dispatcher,
       headers: { "user-agent": userAgent, "accept-encoding": "identity", ...headers },
       ...(signal ? { signal } : {}),
+      ...(own === undefined ? {} : { headersTimeout: own }),
     });
     reply.body.on("error", () => {});
     return {

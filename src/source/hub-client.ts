@@ -1,6 +1,7 @@
 import { SourceError } from "../core/errors.ts";
 import { isArray, isObject, type Json, parseJson, toNumber } from "../core/json.ts";
 import type { SourceDeps } from "./deps.ts";
+import { type Patience, patienceOf } from "./environment.ts";
 import type { HttpReply } from "./http.ts";
 import { explainNoAnswer, explainStatus, type HubQuestion } from "./hub-errors.ts";
 import { redactUrl } from "./redact.ts";
@@ -39,6 +40,12 @@ export interface Asking extends Pick<HubQuestion, "repo" | "revision" | "file"> 
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How one request is sent. */
+export interface Sending extends Pick<Asking, "headers" | "signal"> {
+  /** To the first header; default the patience for content. */
+  readonly timeoutMs?: number;
+}
+
 const MAX_REDIRECTS = 5;
 const MAX_JSON_BYTES = 100_000_000;
 
@@ -48,12 +55,15 @@ export class HubClient {
   readonly timing: Timing;
   private readonly deps: SourceDeps;
   private readonly token: string | undefined;
+  private readonly patience: Patience;
 
+  /** @throws {UsageError} E_TIMEOUT */
   constructor(deps: SourceDeps, options: HubClientOptions) {
     this.deps = deps;
     this.endpoint = options.endpoint;
     this.token = options.token;
     this.timing = options.timing ?? DEFAULT_TIMING;
+    this.patience = patienceOf(deps);
   }
 
   /**
@@ -106,7 +116,7 @@ export class HubClient {
   async ask(url: string, asking: Asking): Promise<{ reply: HttpReply; url: string }> {
     let at = url;
     for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
-      const reply = await this.send(at, asking.headers ?? {}, asking.signal);
+      const reply = await this.send(at, { ...asking, timeoutMs: this.patience.hubMs });
       const location = reply.header("location");
       if (reply.status >= 300 && reply.status < 400 && location !== undefined) {
         const target = new URL(location, at);
@@ -129,8 +139,7 @@ export class HubClient {
    */
   async send(
     url: string,
-    headers: Readonly<Record<string, string>>,
-    signal: AbortSignal | undefined = this.deps.signal,
+    { headers = {}, signal = this.deps.signal, timeoutMs }: Sending,
   ): Promise<HttpReply> {
     throwIfAborted(this.deps.signal);
     const own = new URL(url).origin === new URL(this.endpoint).origin;
@@ -140,6 +149,7 @@ export class HubClient {
         method: "GET",
         url,
         headers: { ...headers, ...authorization },
+        timeoutMs: timeoutMs ?? this.patience.contentMs,
         ...(signal ? { signal } : {}),
       });
     } catch (error) {

@@ -1,5 +1,5 @@
-import os from "node:os";
 import { isArray, isObject, type Json, parseJson, toNumber } from "../core/json.ts";
+import { type Owner, parseOwner } from "../core/owner.ts";
 import type { ByteRange } from "./range-set.ts";
 
 /** What a partly fetched file is part of. A journal is taken over only if all of this still holds. */
@@ -9,12 +9,6 @@ export interface PartIdentity {
   readonly size: number;
   /** Algorithm and hex digits of the content's hash, as in `sha256:…`. */
   readonly hash: string;
-}
-
-/** A process that writes a file or holds a lock. */
-export interface Owner {
-  readonly host: string;
-  readonly pid: number;
 }
 
 /** A journal as it was found. */
@@ -30,22 +24,6 @@ export interface Journal {
 }
 
 const VERSION = 1;
-
-/** This process. */
-export function thisProcess(): Owner {
-  return { host: os.hostname(), pid: process.pid };
-}
-
-/** `true`/`false` for a process of this machine, `undefined` where only a heartbeat can tell. */
-export function isAlive(owner: Owner): boolean | undefined {
-  if (owner.host !== os.hostname()) return undefined;
-  try {
-    process.kill(owner.pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
-}
 
 /** The first line of a journal. */
 export function formatHead({ identity, owner, part, etag }: Omit<Journal, "ranges">): string {
@@ -75,20 +53,18 @@ export function parseJournal(text: string): Journal | undefined {
 
 function parseHead(json: Json): Omit<Journal, "ranges"> | undefined {
   if (!isObject(json) || json.get("version") !== VERSION) return undefined;
-  const [origin, hash, etag, owner] = [
+  const [origin, hash, etag, part] = [
     json.get("origin"),
     json.get("hash"),
     json.get("etag"),
-    json.get("owner"),
+    json.get("part"),
   ];
-  const size = toNumber(json.get("size"));
-  if (typeof origin !== "string" || typeof hash !== "string" || size === undefined || !isObject(owner))
+  const [size, owner] = [toNumber(json.get("size")), parseOwner(json.get("owner"))];
+  if (typeof origin !== "string" || typeof hash !== "string" || size === undefined || !owner)
     return undefined;
-  const [host, pid, part] = [owner.get("host"), toNumber(owner.get("pid")), json.get("part")];
   if (typeof part !== "string" || !/^[\w-][\w.-]*\.incomplete$/.test(part)) return undefined;
-  if (typeof host !== "string" || pid === undefined) return undefined;
   const known = typeof etag === "string" ? etag : undefined;
-  return { identity: { origin, size, hash }, owner: { host, pid }, part, etag: known };
+  return { identity: { origin, size, hash }, owner, part, etag: known };
 }
 
 function parseRanges(json: Json): ByteRange[] {

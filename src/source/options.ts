@@ -2,7 +2,7 @@ import type { CachePolicy } from "./cache-policy.ts";
 import { checkRedo, parseCachePolicy } from "./cache-policy.ts";
 import type { SourceDeps } from "./deps.ts";
 import type { DownloadOptions } from "./download-all.ts";
-import { endpointOf, hfCacheRoot, isOffline, mlcHome } from "./environment.ts";
+import { endpointOf, hfCacheRoot, isOffline, mlcHome, tempRoot } from "./environment.ts";
 import type { ChoiceOptions, ModelKind } from "./file-choice.ts";
 import { HubCache } from "./hub-cache.ts";
 import { HubClient } from "./hub-client.ts";
@@ -52,6 +52,8 @@ export interface Settings {
   readonly hfCache: HubCache | undefined;
   /** Where converted models are written, one folder each. */
   readonly converted: string;
+  /** Where unfinished files go, if it shares the destination's volume. */
+  readonly temp: string | undefined;
 }
 
 /**
@@ -74,6 +76,7 @@ export function settle(options: SourceOptions, deps: SourceDeps): Settings {
     cache: new HubCache(root, links),
     hfCache: root === hf ? undefined : new HubCache(hf, links),
     converted: `${home}/model_weights/hf`,
+    temp: tempRoot(deps),
   };
 }
 

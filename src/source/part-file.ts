@@ -1,17 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { readdir, readFile, rename, stat, unlink, utimes } from "node:fs/promises";
 import path from "node:path";
+import { isAlive, type Owner, thisProcess } from "../core/owner.ts";
 import { flushFolder, makeFolder, type OpenRaw, openOnDisk, type RawFile } from "./disk.ts";
-import {
-  formatHead,
-  formatRanges,
-  isAlive,
-  type Journal,
-  type Owner,
-  type PartIdentity,
-  parseJournal,
-  thisProcess,
-} from "./journal.ts";
+import { formatHead, formatRanges, type Journal, type PartIdentity, parseJournal } from "./journal.ts";
 import { type ByteRange, RangeSet } from "./range-set.ts";
 
 export interface PartOptions {

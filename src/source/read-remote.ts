@@ -5,6 +5,7 @@ import type { HubClient, HubModel, RemoteFile } from "./hub-client.ts";
 import type { ByteRange } from "./range-set.ts";
 import { readRange } from "./read-range.ts";
 import { RemoteContent, transferFailure } from "./remote-content.ts";
+import { TemporaryFailure } from "./retry.ts";
 
 /** A place to read small pieces of a model from. */
 export interface RemoteModel {
@@ -61,8 +62,13 @@ export function readRemoteRange(
     const [start, end] = range;
     const found = answer.reply.header("content-range");
     const expected = `bytes ${start}-${end - 1}/${size}`;
-    const whole = answer.reply.status === 200 && start === 0;
-    if (!whole && (answer.reply.status !== 206 || found !== expected)) {
+    const { status } = answer.reply;
+    const whole = status === 200 && start === 0;
+    if (status === 200 && !whole) {
+      answer.reply.discard();
+      throw new TemporaryFailure(noRanges(path, answer.host));
+    }
+    if (!whole && (status !== 206 || found !== expected)) {
       answer.reply.discard();
       throw transferFailure(
         `${path}: ${answer.host} sent Content-Range ${found ?? "nothing"}, expected ${expected}`,
@@ -89,4 +95,14 @@ export function readRemoteRange(
     await readRange(whole ? [0, size] : range, answer, transfer);
     return bytes;
   });
+}
+
+function noRanges(path: string, host: string): SourceError {
+  return new SourceError(
+    "E_DOWNLOAD_NO_RANGES",
+    `${path}: ${host} sends the whole file where a range was asked for`,
+    {
+      hint: "It cannot be planned before it is here: run `mlc-convert download` first, then convert.",
+    },
+  );
 }

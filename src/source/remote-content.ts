@@ -71,7 +71,7 @@ export class RemoteContent {
         if (direct) return direct;
         continue;
       }
-      const reply = await this.client.send(address, headersOf(request), request.signal);
+      const reply = await this.client.send(address, { headers: headersOf(request), signal: request.signal });
       if ([200, 206, 416].includes(reply.status)) return contentOf(reply, address);
       reply.discard();
       this.refused(reply, address);

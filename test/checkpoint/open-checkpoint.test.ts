@@ -180,7 +180,7 @@ describe("a folder without an index", () => {
 });
 
 describe("both formats in one folder", () => {
-  it("takes safetensors and says so", async () => {
+  it("takes safetensors and says so (T14)", async () => {
     const { folder } = await goldenFolder("noindex");
     await writeFile(path.join(folder, "pytorch_model.bin"), "anything");
     const checkpoint = await openCheckpoint(folder);

@@ -75,6 +75,15 @@ describe("the command line", () => {
     expect((await readdir(folder)).filter((name) => name.includes("partial"))).toEqual([]);
   });
 
+  it("answers --version and --help without loading the addon", async () => {
+    const tell = 'process.on("exit",()=>console.error(process.report.getReport().sharedObjects.join("\\n")))';
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(tell)}` };
+    for (const args of [["--version"], ["--help"], ["convert", "--help"]]) {
+      expect((await runCli(args, { env })).stderr).not.toContain("mlc_convert");
+    }
+    expect((await runCli(["doctor"], { env })).stderr).toContain("mlc_convert");
+  });
+
   it("prints one JSON object a line with --json, the result last", async () => {
     const folder = await tempFolder();
     const model = await writeModel(folder);

@@ -1,8 +1,7 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { convert } from "../../src/convert.ts";
 import type { ConvertEvent } from "../../src/core/events.ts";
@@ -13,7 +12,7 @@ import { digests, SEVERAL_SHARDS, writeModel } from "../support/small-model.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
 const REQUEST = { quantization: "q0f16", sync: false, weightsOnly: true } as const;
-const KILLS = 5;
+const KILLS = 20;
 
 const staging = (output: string): string => `${output}.mlc-convert-partial`;
 
@@ -35,38 +34,69 @@ async function finish(model: string, output: string) {
   return { resumedShards, notices };
 }
 
+/** Inode and time stamp by file name: they stay while nobody writes the file anew. */
+async function identities(
+  folder: string,
+  names: readonly string[],
+): Promise<Readonly<Record<string, string>>> {
+  const entries = names.map(async (name): Promise<[string, string]> => {
+    const { ino, mtimeNs } = await stat(join(folder, name), { bigint: true });
+    return [name, `${ino} ${mtimeNs}`];
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+/** The shards that the staging folder's journal calls finished, each with its identity. */
+async function finishedShards(output: string): Promise<Readonly<Record<string, string>>> {
+  const folder = staging(output);
+  const lines = await readFile(join(folder, JOURNAL_NAME), "utf8").catch(() => "");
+  const shards = [...lines.matchAll(/"shard":(\d+),.*\}\n/g)].map(([, index]) => `params_shard_${index}.bin`);
+  return identities(folder, shards);
+}
+
+/** Kills a conversion within some milliseconds from its beginning, or from its first finished shard on. */
+function killAtRandom(child: ChildProcess): void {
+  const milestone = Math.random() < 0.5 ? '"phase":"convert"' : '"type":"shard"';
+  let text = "";
+  child.stdout?.on("data", (piece: string) => {
+    text += piece;
+    if (text.includes(milestone)) setTimeout(() => child.kill("SIGKILL"), Math.random() * 20);
+  });
+}
+
 describe("a conversion that was stopped", () => {
-  it("is taken up again after kill -9 at any moment, and gives the same bytes", {
+  it("is taken up again after kill -9 at any moment: the same bytes, and no finished shard made again", {
     timeout: 240_000,
   }, async () => {
     const folder = await tempFolder();
     const model = await writeModel(folder, SEVERAL_SHARDS);
     const reference = join(folder, "reference");
-    const options = ["-q", "q0f16", "--weights-only", "--no-fsync", "--threads", "1"];
-    const started = performance.now();
+    // So little memory that one shard is made after the other, and there is something to keep early.
+    const options = ["-q", "q0f16", "--weights-only", "--no-fsync", "--threads=1", "--max-memory=102M"];
     expect(await runCli([model, ...options, "-o", reference])).toMatchObject({ code: 0 });
-    const usual = performance.now() - started;
+    const expected = await digests(reference);
     const output = join(folder, "out");
-    let killed = 0;
-    for (let attempt = 0; attempt < KILLS; attempt++) {
-      const kill = async (child: ChildProcess): Promise<void> => {
-        await sleep(usual * (0.2 + 0.8 * Math.random()));
-        child.kill("SIGKILL");
-      };
-      const result = await runCli([model, ...options, "-o", output], {
-        onStart: (child) => void kill(child),
+    let finished: Readonly<Record<string, string>> = {};
+    let resumed = 0;
+    for (let killed = 0; killed < KILLS; ) {
+      const result = await runCli([model, ...options, "--json", "-o", output], {
+        onStart: killAtRandom,
       });
-      if (result.signal === "SIGKILL") {
-        killed++;
-        expect(existsSync(join(output, "tensor-cache.json"))).toBe(false);
-      } else {
-        expect(result).toMatchObject({ code: 0 });
+      const complete = result.signal !== "SIGKILL";
+      const place = complete || existsSync(output) ? output : staging(output);
+      expect(await identities(place, Object.keys(finished))).toEqual(finished);
+      resumed += Object.keys(finished).length;
+      if (complete) expect(result).toMatchObject({ code: 0 });
+      else killed++;
+      if (place === output) {
+        expect(await digests(output)).toEqual(expected);
         await rm(output, { recursive: true });
       }
+      finished = place === output ? {} : await finishedShards(output);
     }
-    expect(killed).toBeGreaterThan(0);
+    expect(resumed).toBeGreaterThan(0);
     expect(await runCli([model, ...options, "-o", output])).toMatchObject({ code: 0 });
-    expect(await digests(output)).toEqual(await digests(reference));
+    expect(await digests(output)).toEqual(expected);
     const left = (await readdir(folder)).sort();
     expect(left).toEqual(["model", "out", "reference"]);
   });

@@ -2,21 +2,31 @@ import { spawn } from "node:child_process";
 import { mkdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { DEMO_SIZES, llamaCheckpoint } from "../../src/demo/demo-model.ts";
+import { DEMO_SIZES, type LlamaSizes, llamaCheckpoint } from "../../src/demo/demo-model.ts";
 import { elementBytes, elementsOf } from "../../src/demo/synthetic-tensor.ts";
 import { CLI } from "../support/cli.ts";
 import { safetensorsFile } from "../support/safetensors.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
-const CEILING_KIB = 256 * 1024;
-/** 1.5 GB of embedding in bfloat16, of which nothing is on the disk. */
-const SIZES = { ...DEMO_SIZES, hiddenSize: 2048, layers: 1, vocabSize: 367_000 };
+const MIB_IN_KIB = 1024;
+/** 1.5 GB of embedding in bfloat16. */
+const LARGE_TENSOR: LlamaSizes = { ...DEMO_SIZES, hiddenSize: 2048, layers: 1, vocabSize: 367_000 };
+/** The shapes of Llama-3-70B: 139 GB in 723 tensors. */
+const LLAMA_70B: LlamaSizes = {
+  hiddenSize: 8192,
+  intermediateSize: 28_672,
+  layers: 80,
+  heads: 64,
+  keyValueHeads: 8,
+  headDim: 128,
+  vocabSize: 128_256,
+};
 
-/** A checkpoint of zeros: the file's data is a hole. */
-async function sparseModel(folder: string): Promise<string> {
+/** A checkpoint of zeros, of which nothing is on the disk: the file's data is a hole. */
+async function sparseModel(folder: string, sizes: LlamaSizes): Promise<string> {
   const model = join(folder, "model");
   await mkdir(model);
-  const { files, config } = llamaCheckpoint(SIZES);
+  const { files, config } = llamaCheckpoint(sizes);
   await writeFile(join(model, "config.json"), JSON.stringify(config));
   let end = 0;
   const entries = (files[0]?.tensors ?? []).map((tensor) => {
@@ -30,7 +40,7 @@ async function sparseModel(folder: string): Promise<string> {
   return model;
 }
 
-/** The highest anonymous memory that a process was seen with, looked at every few milliseconds until it ends. */
+/** The highest anonymous memory in KiB that a process was seen with, looked at every few milliseconds until it ends. */
 async function highestAnonymous(pid: number, ended: Promise<unknown>): Promise<number> {
   let running = true;
   let highest = 0;
@@ -45,29 +55,51 @@ async function highestAnonymous(pid: number, ended: Promise<unknown>): Promise<n
   return highest;
 }
 
-describe("a tensor of 1.5 GB", () => {
-  it.skipIf(process.platform !== "linux").each(["--threads=2", "--no-mmap"])(
-    "is converted within 256 MiB of anonymous memory (%s)",
+/** Runs the command line to its successful end; the highest anonymous memory in KiB. */
+async function memoryOf(args: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "ignore", "inherit"] });
+  const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+  const highest = await highestAnonymous(child.pid as number, ended);
+  expect(await ended).toBe(0);
+  expect(highest).toBeGreaterThan(10 * MIB_IN_KIB);
+  return highest;
+}
+
+/** Options, and the MiB that they promise. */
+const LIMITS: readonly [options: readonly string[], mib: number][] = [
+  [["--threads=2"], 256],
+  [["--no-mmap"], 256],
+  [["--max-memory=128M"], 128],
+];
+
+const onLinux = it.skipIf(process.platform !== "linux");
+
+describe("a conversion's anonymous memory", () => {
+  onLinux.each(LIMITS)(
+    "stays below its limit for a tensor of 1.5 GB (%j: %d MiB)",
     { timeout: 180_000 },
-    async (option) => {
+    async (options, mib) => {
       const folder = await tempFolder();
-      const model = await sparseModel(folder);
-      const args = [
-        model,
-        "-q",
-        "q4f16_1",
-        "-o",
-        join(folder, "out"),
-        "--weights-only",
-        "--no-fsync",
-        option,
-      ];
-      const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "ignore", "inherit"] });
-      const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
-      const highest = await highestAnonymous(child.pid as number, ended);
-      expect(await ended).toBe(0);
-      expect(highest).toBeGreaterThan(10 * 1024);
-      expect(highest).toBeLessThan(CEILING_KIB);
+      const model = await sparseModel(folder, LARGE_TENSOR);
+      const fixed = ["-q", "q4f16_1", "-o", join(folder, "out"), "--weights-only", "--no-fsync"];
+      expect(await memoryOf([model, ...fixed, ...options])).toBeLessThan(mib * MIB_IN_KIB);
     },
   );
+
+  onLinux.each(LIMITS)(
+    "stays below its limit for the first shards of a 70B model (%j: %d MiB)",
+    { timeout: 180_000 },
+    async (options, mib) => {
+      const folder = await tempFolder();
+      const model = await sparseModel(folder, LLAMA_70B);
+      const fixed = ["-q", "q4f16_1", "-o", join(folder, "out"), "--weights-only", "--no-fsync"];
+      const highest = await memoryOf([model, ...fixed, "--only-shards", "0-8", ...options]);
+      expect(highest).toBeLessThan(mib * MIB_IN_KIB);
+    },
+  );
+
+  onLinux("of planning a 70B model stays below 128 MiB", { timeout: 60_000 }, async () => {
+    const model = await sparseModel(await tempFolder(), LLAMA_70B);
+    expect(await memoryOf(["plan", model, "-q", "q4f16_1"])).toBeLessThan(128 * MIB_IN_KIB);
+  });
 });

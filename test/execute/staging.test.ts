@@ -2,6 +2,8 @@ import { chmod, mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { convert } from "../../src/convert.ts";
+import { thisProcess } from "../../src/core/owner.ts";
+import { checkOutput } from "../../src/execute/check-target.ts";
 import { openStaging, writeWhole } from "../../src/execute/staging.ts";
 import { failureOf } from "../support/failure-of.ts";
 import { writeModel } from "../support/small-model.ts";
@@ -70,6 +72,40 @@ describe("the target of a conversion", () => {
     await first.release();
     const second = await openStaging(target, OPTIONS);
     await second.discard();
+  });
+
+  it("is taken at once from a run that was killed, and waits for no other machine's clock", async () => {
+    const target = join(await tempFolder(), "out");
+    const dead = { ...thisProcess(), pid: 2 ** 22 + 1, token: "theirs" };
+    await writeFile(`${target}.mlc-convert-partial.lock`, JSON.stringify(dead));
+    const begun = performance.now();
+    await (await openStaging(target, OPTIONS)).discard();
+    expect(performance.now() - begun).toBeLessThan(2000);
+  });
+
+  it("is not published by a run that lost it to another", async () => {
+    const folder = await tempFolder();
+    const target = join(folder, "out");
+    const staging = await openStaging(target, OPTIONS);
+    const other = { host: "elsewhere", pid: 1, token: "theirs" };
+    await writeFile(`${target}.mlc-convert-partial.lock`, JSON.stringify(other));
+    expect(await failureOf(() => staging.publish())).toMatchObject({ code: "E_OUTPUT_LOST" });
+    await staging.release();
+    expect((await readdir(folder)).sort()).toEqual([
+      "out.mlc-convert-partial",
+      "out.mlc-convert-partial.lock",
+    ]);
+  });
+
+  it("is left without a trace by the check that comes before everything else (T13)", async () => {
+    const folder = await tempFolder();
+    await checkOutput(join(folder, "a/b/out"), { force: false, single: false });
+    expect(await readdir(folder)).toEqual([]);
+    const readOnly = await readOnlyFolder();
+    const begun = performance.now();
+    const hopeless = () => checkOutput(join(readOnly, "out"), { force: false, single: false });
+    expect(await failureOf(hopeless)).toMatchObject({ code: "E_OUTPUT_READ_ONLY" });
+    expect(performance.now() - begun).toBeLessThan(1000);
   });
 
   it("comes back under its name when a run was killed between the two renames", async () => {

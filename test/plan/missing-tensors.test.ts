@@ -38,7 +38,7 @@ describe("missing tensors", () => {
     );
   });
 
-  it("are explained by a tied head", async () => {
+  it("are explained by a tied head (T14)", async () => {
     const config = new Map<string, Json>([...caseConfig("packing-llama"), ["tie_word_embeddings", false]]);
     const hint = await advice("llama", config, (names) =>
       names.filter((name) => !name.startsWith("lm_head")),
@@ -58,7 +58,7 @@ describe("missing tensors", () => {
     );
   });
 
-  it("are explained by a prefix that is missing", async () => {
+  it("are explained by a prefix that is missing (T14)", async () => {
     const config = caseConfig("mistral-0");
     const bare = await advice("mistral", config, (names) =>
       names.map((name) => name.replace(/^model\./, "")),

@@ -11,9 +11,9 @@ import { checkpointFiles, safetensors, startHub, temporaryFolder } from "./hub-f
 
 const CHILD = fileURLToPath(new URL("acquire-child.mjs", import.meta.url));
 const BUILT = fileURLToPath(new URL("../../dist/index.js", import.meta.url));
-/** `npm run soak` kills twenty times in 500 MB; the ordinary run is short. */
-const MEGABYTES = Number(process.env.MLC_CONVERT_KILL_MB ?? 16);
-const KILLS = Number(process.env.MLC_CONVERT_KILLS ?? 6);
+/** `npm run soak` does it with 500 MB. */
+const MEGABYTES = Number(process.env.MLC_CONVERT_KILL_MB ?? 40);
+const KILLS = Number(process.env.MLC_CONVERT_KILLS ?? 20);
 const SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] as const;
 
 interface Run {
@@ -22,23 +22,26 @@ interface Run {
   readonly errors: string;
 }
 
-/** Runs one process; it is killed without warning when `end` comes. */
+/** Runs one process; it is killed without warning when `end` comes, or when it says that it is done. */
 async function runChild(
   endpoint: string,
   home: string,
   options: SourceOptions,
-  end?: Promise<void>,
+  end?: Promise<void> | "at its report",
 ): Promise<Run> {
   expect(existsSync(BUILT), "run `npm run build:ts` first").toBe(true);
   const argument = JSON.stringify({ home, env: { HF_ENDPOINT: endpoint }, model: "org/model", options });
   const child = spawn(process.execPath, [CHILD, argument], { stdio: ["ignore", "pipe", "pipe"] });
   const output: string[] = [];
   const errors: string[] = [];
-  child.stdout.on("data", (data: Buffer) => output.push(data.toString()));
+  child.stdout.on("data", (data: Buffer) => {
+    output.push(data.toString());
+    if (end === "at its report") child.kill("SIGKILL");
+  });
   child.stderr.on("data", (data: Buffer) => errors.push(data.toString()));
-  void end?.then(() => child.kill("SIGKILL"));
+  if (typeof end === "object") void end.then(() => child.kill("SIGKILL"));
   const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
-  const { folder = "" } = code === 0 ? (JSON.parse(output.join("")) as { folder: string }) : {};
+  const { folder = "" } = output.length > 0 ? (JSON.parse(output.join("")) as { folder: string }) : {};
   return { code, folder, errors: errors.join("") };
 }
 
@@ -99,11 +102,16 @@ test.each([
   expect(await partsBelow(home)).toEqual([]);
 });
 
-test("a process killed right after its success leaves complete files (T22)", async () => {
-  const files = bigCheckpoint(1);
+test("a process killed in the moment it reports success leaves complete, flushed files (T22)", async () => {
+  const files = bigCheckpoint(8);
   const hub = await startHub(files);
   const home = await temporaryFolder();
-  const { folder } = await runChild(hub.endpoint, home, {});
+  const { folder, code } = await runChild(hub.endpoint, home, {}, "at its report");
+  expect(code).toBe(null);
+  expect(await partsBelow(home)).toEqual([]);
+  const sent = hub.storeBytes;
+  expect((await runChild(hub.endpoint, home, {})).folder).toBe(folder);
+  expect(hub.storeBytes).toBe(sent);
   for (const name of SHARDS) await expectContent(path.join(folder, name), files.get(name));
 });
 

@@ -133,7 +133,7 @@ test("a REDO that fails leaves the old entry usable (T20)", async () => {
   await expectFiles((await get({ localFilesOnly: true })).folder, checkpointFiles());
 });
 
-test("too small a disk is refused before the first byte, with both numbers; it can be overridden", async () => {
+test("too small a disk is refused before the first byte, with both numbers; it can be overridden (T13)", async () => {
   const { hub, home } = await world();
   const deps = testDeps(home, { HF_ENDPOINT: hub.endpoint }, { freeBytes: async () => 1000 });
   const source = await resolveSource("org/model", {}, deps);
@@ -146,6 +146,20 @@ test("too small a disk is refused before the first byte, with both numbers; it c
   expect(deps.events).toContainEqual(
     expect.objectContaining({ type: "notice", message: expect.stringContaining("not enough disk space") }),
   );
+});
+
+test("a cache that cannot be written is refused before the first byte, in under a second (T13)", async () => {
+  const { hub, home } = await world();
+  const deps = testDeps(home, { HF_ENDPOINT: hub.endpoint });
+  const options = { cacheDir: "/sys/cache", download: { timing: QUICK } };
+  const source = await resolveSource("org/model", options, deps);
+  const begun = performance.now();
+  await expect(acquire(source, options, deps)).rejects.toMatchObject({
+    code: "E_CACHE_READ_ONLY",
+    hint: expect.stringContaining("--cache-dir"),
+  });
+  expect(performance.now() - begun).toBeLessThan(1000);
+  expect(hub.storeBytes).toBe(0);
 });
 
 test("the output's space is counted too", async () => {

@@ -2,13 +2,15 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { thisProcess } from "../../src/core/owner.ts";
 import type { Fault } from "../../src/hub-server/faults.ts";
 import type { HubServer } from "../../src/hub-server/hub-server.ts";
 import { makeCommit } from "../../src/hub-server/repository.ts";
+import { type OpenRaw, openOnDisk } from "../../src/source/disk.ts";
 import { type DownloadOptions, downloadAll } from "../../src/source/download-all.ts";
 import { downloadFile, type FileTask } from "../../src/source/download-file.ts";
 import { HubClient } from "../../src/source/hub-client.ts";
-import { formatHead, formatRanges, thisProcess } from "../../src/source/journal.ts";
+import { formatHead, formatRanges } from "../../src/source/journal.ts";
 import { RemoteContent } from "../../src/source/remote-content.ts";
 import {
   IMPATIENT,
@@ -114,7 +116,7 @@ async function leavePart(
   await writeFile(`${part}.journal`, head + formatRanges(ranges));
 }
 
-test("a file arrives in ranges over several connections, and is published with nothing left behind", async () => {
+test("a file arrives in ranges over several connections, and is published with nothing left behind (T8)", async () => {
   const one = await setting();
   await one.run();
   await expectPublished(one);
@@ -208,6 +210,27 @@ describe("what stays wrong is refused, and nothing is published", () => {
     });
     await expectNothingPublished(one);
   });
+});
+
+test("a connection that gives up leaves its range to others, never a hole", async () => {
+  const fault: Fault = { door: "store", skip: 1, times: 5, does: { kind: "status", status: 500 } };
+  const one = await setting([fault]);
+  const open: OpenRaw = async (file, flags) => {
+    const raw = await openOnDisk(file, flags);
+    const datasync = () =>
+      new Promise<void>((resolve) => setTimeout(resolve, 400)).then(() => raw.datasync());
+    return { ...raw, datasync };
+  };
+  const task = { ...one.task, part: { ...one.task.part, open } };
+  const run = (context: Parameters<typeof downloadFile>[1]) => downloadFile(task, context);
+  const options = { ranges: 2, rangeBytes: SIZE, timing: QUICK };
+  const outcome = await downloadAll([{ name: NAME, size: SIZE, run }], one.deps, options).then(
+    () => "published",
+    (error: { code: string }) => error.code,
+  );
+  expect(["published", "E_HUB_TROUBLE"]).toContain(outcome);
+  expect(JSON.stringify(one.deps.events)).not.toContain("expected sha256");
+  expect(one.hub.storeBytes).toBeLessThanOrEqual(SIZE);
 });
 
 test("a server without ranges at all is read as a whole", async () => {

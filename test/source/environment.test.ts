@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { endpointOf, hfCacheRoot, isOffline, mlcHome, readOnlyBases } from "../../src/source/environment.ts";
+import {
+  endpointOf,
+  hfCacheRoot,
+  isOffline,
+  mlcHome,
+  patienceOf,
+  readOnlyBases,
+  tempRoot,
+} from "../../src/source/environment.ts";
 
 const around = (env: Record<string, string>, platform: NodeJS.Platform = "linux") => ({
   env,
@@ -54,4 +62,21 @@ test.each(["1", "on", "Yes", "TRUE"])("HF_HUB_OFFLINE=%s switches the network of
   expect(isOffline(around({ HF_HUB_OFFLINE: value }))).toBe(true);
   expect(isOffline(around({ TRANSFORMERS_OFFLINE: value }))).toBe(true);
   expect(isOffline(around({ HF_HUB_OFFLINE: "0" }))).toBe(false);
+});
+
+test("time limits come in seconds, ten by default, and nonsense is refused", () => {
+  expect(patienceOf(around({}))).toEqual({ hubMs: 10_000, contentMs: 10_000 });
+  const set = around({ HF_HUB_ETAG_TIMEOUT: "2.5", HF_HUB_DOWNLOAD_TIMEOUT: "60" });
+  expect(patienceOf(set)).toEqual({ hubMs: 2500, contentMs: 60_000 });
+  for (const bad of ["0", "-1", "soon", "Infinity"]) {
+    expect(() => patienceOf(around({ HF_HUB_ETAG_TIMEOUT: bad }))).toThrow(
+      expect.objectContaining({ code: "E_TIMEOUT", message: expect.stringContaining("HF_HUB_ETAG_TIMEOUT") }),
+    );
+  }
+});
+
+test("MLC_TEMP_DIR is a folder, or nothing", () => {
+  expect(tempRoot(around({}))).toBe(undefined);
+  expect(tempRoot(around({ MLC_TEMP_DIR: "" }))).toBe(undefined);
+  expect(tempRoot(around({ MLC_TEMP_DIR: "~/t" }))).toBe("/home/u/t");
 });

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { Fault } from "../../src/hub-server/faults.ts";
 import type { HubServer } from "../../src/hub-server/hub-server.ts";
 import { HubClient } from "../../src/source/hub-client.ts";
+import { readRemoteFile } from "../../src/source/read-remote.ts";
 import {
   checkpointFiles,
   noise,
@@ -82,7 +83,7 @@ test.each<[string, Fault["does"], string, RegExp]>([
   ["418", status(418), "E_HUB_PROTOCOL", /418/],
   ["a log-in page", { kind: "not-a-hub" }, "E_HUB_PROTOCOL", /as a hub does/],
   ["circles", { kind: "redirect-loop" }, "E_HUB_REDIRECTS", /circles/],
-])("%s is explained and not tried again", async (_name, does, code, message) => {
+])("%s is explained and not tried again (T17)", async (_name, does, code, message) => {
   const hub = await startHub(checkpointFiles());
   hub.faults = [{ door: "api", times: Number.POSITIVE_INFINITY, does }];
   const { client, deps } = await clientOf(hub);
@@ -154,3 +155,20 @@ test.each(["../x", "/abs", "a\\b", "C:/x", "a//b", "a/./b", "nul"])(
     await expect(client.listFiles(model)).rejects.toMatchObject({ code: "E_REPOSITORY_PATH" });
   },
 );
+
+test.each([
+  ["HF_HUB_ETAG_TIMEOUT", "api"],
+  ["HF_HUB_DOWNLOAD_TIMEOUT", "store"],
+] as const)("%s limits the wait for the first header", async (name, door) => {
+  const hub = await startHub(checkpointFiles());
+  const deps = testDeps(await temporaryFolder(), { [name]: "0.2", HF_ENDPOINT: hub.endpoint });
+  const client = new HubClient(deps, { endpoint: hub.endpoint, token: undefined, timing: QUICK });
+  hub.faults = [{ door, times: 1, does: { kind: "silent" } }];
+  const begun = performance.now();
+  const model = await client.resolveRevision("org/model", "main");
+  const file = (await client.listFiles(model)).find(({ path }) => path.endsWith(".bin"));
+  if (!file) throw new Error("expected a large file");
+  expect((await readRemoteFile({ client, model, deps }, file)).byteLength).toBe(2048);
+  expect(performance.now() - begun).toBeLessThan(5000);
+  expect(deps.events.filter(({ type }) => type === "retry")).toHaveLength(1);
+});

@@ -15,7 +15,6 @@ export const QUICK: Timing = {
   backoffMs: 5,
   backoffCapMs: 20,
   stallMs: 5000,
-  windowMs: 100,
 };
 
 /** For tests in which something stalls on purpose. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { formatHead, formatRanges, parseJournal, thisProcess } from "../../src/source/journal.ts";
+import { thisProcess } from "../../src/core/owner.ts";
+import { formatHead, formatRanges, parseJournal } from "../../src/source/journal.ts";
 
 const identity = { origin: "org/model@c/model.safetensors", size: 100, hash: "sha256:ab" };
 const head = formatHead({ identity, owner: thisProcess(), part: "x.incomplete", etag: '"e"' });

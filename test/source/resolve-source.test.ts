@@ -136,7 +136,7 @@ test("an index whose paths leave the folder is refused (T32)", async () => {
   await expect(get()).rejects.toMatchObject({ code: "E_REPOSITORY_PATH" });
 });
 
-test("a missing tokenizer is told, missing optional files are not (T19, T28)", async () => {
+test("a missing tokenizer is told, missing optional files are not (T19) (T28)", async () => {
   const files = new Map([
     ["config.json", Buffer.from("{}")],
     ["model.safetensors", checkpointFiles(10).get(SHARD) ?? Buffer.of()],

@@ -1,22 +1,13 @@
-import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { formatProvenance } from "../../src/chat-config/provenance.ts";
 import type { FileIntegrity } from "../../src/core/integrity.ts";
 import { integrityOf } from "../../src/core/integrity.ts";
-import { serveDirectory } from "../../src/web/serve-directory.ts";
+import { executablePath, launch, serveTo, stateOf, verdictOf } from "./browser.ts";
 import { FIXTURE_TENSORS, flipByte, writeModel } from "./model-fixture.ts";
 
-const CANDIDATES = [
-  process.env.CHROMIUM_PATH ?? "",
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-];
-const executablePath = CANDIDATES.find((path) => path !== "" && existsSync(path));
 const required = (process.env.MLC_CONVERT_REQUIRE ?? "").split(",").includes("chromium");
 
 if (executablePath === undefined) {
@@ -48,31 +39,12 @@ async function writeProvenance(folder: string): Promise<void> {
 describe.skipIf(executablePath === undefined)("the page, in Chromium", () => {
   let browser: Browser;
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: executablePath ?? "", args: ["--no-sandbox"] });
+    browser = await launch();
   }, 60_000);
   afterAll(() => browser.close());
 
-  /** Serves a folder and hands `look` the page each time `open` has loaded it to its verdict. */
-  async function serving(folder: string, look: (open: () => Promise<Page>) => Promise<void>): Promise<void> {
-    const served = await serveDirectory(folder);
-    const page = await browser.newPage();
-    const errors: string[] = [];
-    page.on("pageerror", (error) => errors.push(error.message));
-    try {
-      await look(async () => {
-        await page.goto(served.url);
-        await page.waitForSelector('body:not([data-state="checking"])');
-        expect(errors).toEqual([]);
-        return page;
-      });
-    } finally {
-      await page.close();
-      await served.close();
-    }
-  }
-
-  const stateOf = (page: Page) => page.locator("body").getAttribute("data-state");
-  const verdictOf = (page: Page) => page.locator("#verdict").textContent();
+  const serving = (folder: string, look: (open: () => Promise<Page>) => Promise<void>): Promise<void> =>
+    serveTo(browser, folder, look);
 
   it("calls a sound model sound, after checking every file", async () => {
     const folder = await writeModel();

@@ -50,6 +50,7 @@ void find_scales(Batch& batch) {
     const __m256 divisor = unrounded ? exact : stored;
     store8<S::kModel>(batch.scales + i * S::kScale, exact);
     _mm256_store_ps(batch.divisors + i, divisor);
+    if (S::kMeasured) _mm256_store_ps(batch.stored + i, stored);
     if (S::kModel == DType::kF16) {
       _mm256_store_ps(batch.reciprocals + i, _mm256_div_ps(_mm256_set1_ps(1.0f), divisor));
     }
@@ -122,22 +123,78 @@ __m128i pack(const __m256i* v) {
   return S::kBits == 4 ? pack_words4(v) : pack_words3(v);
 }
 
+// ---- statistics ----
+
+// Handed on by value: sums whose address is known elsewhere would go through memory in every step.
+template <class S>
+struct Sums {
+  __m256 squared_error[kVectors<S>];
+  __m256 squared_value[kVectors<S>];
+  __m256 errors;
+};
+
+template <class S>
+Sums<S> no_sums() {
+  Sums<S> sums;
+  for (size_t i = 0; i < kVectors<S>; ++i) {
+    sums.squared_error[i] = _mm256_setzero_ps();
+    sums.squared_value[i] = _mm256_setzero_ps();
+  }
+  sums.errors = _mm256_setzero_ps();
+  return sums;
+}
+
+// `code`: what is stored, times `scale`.
+template <class S>
+void add(size_t vector, __m256 value, __m256 code, __m256 scale, Sums<S>* sums) {
+  const __m256 error = _mm256_fmsub_ps(code, scale, value);
+  sums->squared_value[vector] = _mm256_fmadd_ps(value, value, sums->squared_value[vector]);
+  sums->squared_error[vector] = _mm256_fmadd_ps(error, error, sums->squared_error[vector]);
+  sums->errors = _mm256_max_ps(sums->errors, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), error));
+}
+
+// `paired`: even and odd places of a group are apart, in two pairs of vectors.
+template <class S>
+void store_lanes(const __m256* sums, bool paired, float* lanes) {
+  for (size_t i = 0; i < 6; ++i) {
+    _mm256_store_ps(lanes + i * 8, i < kVectors<S> ? sums[i] : _mm256_setzero_ps());
+  }
+  if (!paired) return;
+  for (size_t i = 0; i < 4; i += 2) {
+    const __m256 low = _mm256_unpacklo_ps(sums[i], sums[i + 1]);
+    const __m256 high = _mm256_unpackhi_ps(sums[i], sums[i + 1]);
+    _mm256_store_ps(lanes + i * 8, _mm256_permute2f128_ps(low, high, 0x20));
+    _mm256_store_ps(lanes + i * 8 + 8, _mm256_permute2f128_ps(low, high, 0x31));
+  }
+}
+
+template <class S>
+void store_sums(const Sums<S>& sums, bool paired, Lanes* lanes) {
+  store_lanes<S>(sums.squared_error, paired, lanes->squared_error);
+  store_lanes<S>(sums.squared_value, paired, lanes->squared_value);
+  _mm256_store_ps(lanes->errors, sums.errors);
+  _mm256_store_ps(lanes->errors + 8, _mm256_setzero_ps());
+}
+
 // ---- the paths ----
 
 template <class S>
-__m128i quantize_by_division(const uint8_t* src, float scale) {
+__m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums<S>* sums) {
   const __m256 divisor = _mm256_set1_ps(scale);
   const __m256 max_int = _mm256_set1_ps(S::kMaxInt);
   const __m256 limit = _mm256_set1_ps(2 * S::kMaxInt);
   __m256i values[kVectors<S>];
   for (size_t i = 0; i < kVectors<S>; ++i) {
-    const __m256 w = round8<S::kModel>(load8<S::kFrom>(src + i * 8 * S::kSource));
-    __m256 t = _mm256_div_ps(w, divisor);
+    const __m256 source = load8<S::kFrom>(src + i * 8 * S::kSource);
+    __m256 t = _mm256_div_ps(round8<S::kModel>(source), divisor);
     if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
     t = _mm256_add_ps(t, max_int);
     if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
     t = _mm256_max_ps(t, _mm256_setzero_ps());  // the second operand where t is NaN
     values[i] = _mm256_cvtps_epi32(_mm256_min_ps(t, limit));
+    if (!S::kMeasured) continue;
+    const __m256 code = _mm256_sub_ps(_mm256_cvtepi32_ps(values[i]), max_int);
+    add<S>(i, source, code, _mm256_set1_ps(stored), sums);
   }
   return pack<S>(values);
 }
@@ -159,15 +216,12 @@ void load_for_thresholds(const uint8_t* src, __m256* w) {
     }
     return;
   }
-  for (size_t i = 0; i < kVectors<S>; ++i) {
-    w[i] = load8<S::kFrom>(src + i * 8 * S::kSource);
-    if (S::kFrom == DType::kF32) w[i] = round8<DType::kF16>(w[i]);
-  }
+  for (size_t i = 0; i < kVectors<S>; ++i) w[i] = load8<S::kFrom>(src + i * 8 * S::kSource);
 }
 
 // All groups of a batch; right for those whose maximum is ordinary.
 template <class S>
-void quantize_by_thresholds(const Batch& batch) {
+void quantize_by_thresholds(Batch& batch) {
   using Steps = Thresholds<S::kBits>;
   const __m256i table =
       _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(Steps::kBytes)));
@@ -180,13 +234,15 @@ void quantize_by_thresholds(const Batch& batch) {
   const size_t out_step = batch.out_step;
   const uint8_t* src = batch.src;
   const size_t src_step = batch.src_step;
+  Sums<S> sums = no_sums<S>();
   for (size_t group = 0; group < count; ++group, src += src_step, out += out_step) {
     const __m256 r = _mm256_broadcast_ss(batch.reciprocals + group);
     __m256 w[kVectors<S>];
     load_for_thresholds<S>(src, w);
     __m256i values[kVectors<S>];
     for (size_t i = 0; i < kVectors<S>; ++i) {
-      const __m256 a = _mm256_mul_ps(w[i], r);
+      const __m256 rounded = S::kFrom == DType::kF32 ? round8<DType::kF16>(w[i]) : w[i];
+      const __m256 a = _mm256_mul_ps(rounded, r);
       const __m256 z = _mm256_add_ps(_mm256_add_ps(a, shift), magic);  // low bits: k
       const __m256i k = _mm256_castps_si256(z);
       const __m256i fraction = _mm256_add_epi32(_mm256_shuffle_epi8(table, k), base);
@@ -194,9 +250,14 @@ void quantize_by_thresholds(const Batch& batch) {
           _mm256_add_ps(_mm256_sub_ps(z, unmagic), _mm256_castsi256_ps(fraction));
       const __m256 above = _mm256_cmp_ps(a, threshold, _CMP_GT_OQ);
       values[i] = _mm256_sub_epi32(k, _mm256_castps_si256(above));
+      if (!S::kMeasured) continue;
+      const __m256 code =
+          _mm256_sub_ps(_mm256_castsi256_ps(values[i]), _mm256_set1_ps(kMagic + S::kMaxInt));
+      add<S>(i, w[i], code, _mm256_broadcast_ss(batch.stored + group), &sums);
     }
     store128(out, kPaired<S> ? pack_pairs4(values) : pack<S>(values));
   }
+  if (S::kMeasured) store_sums<S>(sums, kPaired<S>, &batch.lanes);
 }
 
 // Sixteen groups of neighbouring rows: each of the four words makes 64 neighbouring bytes.
@@ -224,11 +285,16 @@ struct Avx2 {
     mlc::find_scales<S>(batch);
   }
   template <class S>
-  static void by_division(const uint8_t* src, float divisor, uint8_t* out) {
-    store128(out, quantize_by_division<S>(src, divisor));
+  static void by_division(Batch& batch, size_t first, size_t groups) {
+    Sums<S> sums = no_sums<S>();
+    for (size_t i = first; i < first + groups; ++i) {
+      store128(batch.out + i * batch.out_step,
+               quantize_by_division<S>(batch.group(i), batch.divisors[i], batch.stored[i], &sums));
+    }
+    if (S::kMeasured) store_sums<S>(sums, false, &batch.lanes);
   }
   template <class S>
-  static void by_thresholds(const Batch& batch) {
+  static void by_thresholds(Batch& batch) {
     quantize_by_thresholds<S>(batch);
   }
   static void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {

@@ -56,23 +56,86 @@ __m128i pack(const __m512i* v) {
   return S::kBits == 4 ? pack_words4(v) : pack_words3(v);
 }
 
+// ---- statistics ----
+
+// Handed on by value: sums whose address is known elsewhere would go through memory in every step.
+template <class S>
+struct Sums {
+  __m512 squared_error[kVectors<S>];
+  __m512 squared_value[kVectors<S>];
+  __m512 errors;
+};
+
+template <class S>
+Sums<S> no_sums() {
+  Sums<S> sums;
+  for (size_t i = 0; i < kVectors<S>; ++i) {
+    sums.squared_error[i] = _mm512_setzero_ps();
+    sums.squared_value[i] = _mm512_setzero_ps();
+  }
+  sums.errors = _mm512_setzero_ps();
+  return sums;
+}
+
+// `code`: what is stored, times `scale`.
+template <class S>
+void add(size_t vector, __m512 value, __m512 code, __m512 scale, Sums<S>* sums) {
+  constexpr int kLargerMagnitude = 0x0B;  // of the two, without a sign
+  const __m512 error = _mm512_fmsub_ps(code, scale, value);
+  sums->squared_value[vector] = _mm512_fmadd_ps(value, value, sums->squared_value[vector]);
+  sums->squared_error[vector] = _mm512_fmadd_ps(error, error, sums->squared_error[vector]);
+  sums->errors = _mm512_range_ps(sums->errors, error, kLargerMagnitude);
+}
+
+template <class S>
+constexpr bool kPaired = S::kFrom == DType::kBf16&& S::kModel == DType::kF16&& S::kBits == 4;
+
+void store_lanes(const __m512* sums, size_t vectors, float* lanes) {
+  for (size_t i = 0; i < 3; ++i) {
+    _mm512_store_ps(lanes + i * 16, i < vectors ? sums[i] : _mm512_setzero_ps());
+  }
+}
+
+// Even and odd places of a group, one after the other.
+void store_pairs(const __m512* sums, float* lanes) {
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+  _mm512_store_ps(lanes, _mm512_permutex2var_ps(sums[0], low, sums[1]));
+  _mm512_store_ps(lanes + 16, _mm512_permutex2var_ps(sums[0], high, sums[1]));
+  _mm512_store_ps(lanes + 32, _mm512_setzero_ps());
+}
+
+template <class S>
+void store_sums(const Sums<S>& sums, bool paired, Lanes* lanes) {
+  if (paired) {
+    store_pairs(sums.squared_error, lanes->squared_error);
+    store_pairs(sums.squared_value, lanes->squared_value);
+  } else {
+    store_lanes(sums.squared_error, kVectors<S>, lanes->squared_error);
+    store_lanes(sums.squared_value, kVectors<S>, lanes->squared_value);
+  }
+  _mm512_store_ps(lanes->errors, sums.errors);
+}
+
 // ---- the paths ----
 
 template <class S>
-__m128i quantize_by_division(const uint8_t* src, float scale) {
+__m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums<S>* sums) {
   const __m512 divisor = _mm512_set1_ps(scale);
   const __m512 max_int = _mm512_set1_ps(S::kMaxInt);
   const __m512 limit = _mm512_set1_ps(2 * S::kMaxInt);
   __m512i values[kVectors<S>];
   for (size_t i = 0; i < kVectors<S>; ++i) {
-    const uint8_t* at = src + i * 16 * S::kSource;
-    const __m512 w = round16<S::kModel>(load16<S::kFrom>(at, lanes_of<S>(i)));
-    __m512 t = _mm512_div_ps(w, divisor);
+    const __m512 source = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
+    __m512 t = _mm512_div_ps(round16<S::kModel>(source), divisor);
     if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
     t = _mm512_add_ps(t, max_int);
     if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
     t = _mm512_max_ps(t, _mm512_setzero_ps());  // the second operand where t is NaN
     values[i] = _mm512_cvtps_epi32(_mm512_min_ps(t, limit));
+    if (!S::kMeasured) continue;
+    const __m512 code = _mm512_sub_ps(_mm512_cvtepi32_ps(values[i]), max_int);
+    add<S>(i, source, code, _mm512_set1_ps(stored), sums);
   }
   return pack<S>(values);
 }
@@ -100,23 +163,37 @@ struct Decide {
   }
 };
 
+// The codes of the threshold path as numbers around zero.
 template <class S>
-__m128i quantize_by_thresholds(const Decide<S>& decide, const uint8_t* src, float reciprocal) {
+__m512 centred(__m512i k) {
+  return _mm512_sub_ps(_mm512_castsi512_ps(k), _mm512_set1_ps(kMagic + S::kMaxInt));
+}
+
+template <class S>
+__m128i quantize_by_thresholds(const Decide<S>& decide, const uint8_t* src, float reciprocal,
+                               float stored, Sums<S>* sums) {
   const __m512 r = _mm512_set1_ps(reciprocal);
+  const __m512 scale = _mm512_set1_ps(stored);
   // Within this path's range, the rounding of a bf16 to f16 changes only numbers so small that they
   // quantize to max_int either way; that of an f32 is needed.
-  if (S::kFrom == DType::kBf16 && S::kBits == 4) {
+  if (kPaired<S>) {
     const __m512i both = load512(src);
     const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
-    const __m512i even = decide(_mm512_castsi512_ps(_mm512_slli_epi32(both, 16)), r);
-    const __m512i odd = decide(_mm512_castsi512_ps(_mm512_and_si512(both, upper)), r);
+    const __m512 even_source = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+    const __m512 odd_source = _mm512_castsi512_ps(_mm512_and_si512(both, upper));
+    const __m512i even = decide(even_source, r);
+    const __m512i odd = decide(odd_source, r);
+    if (S::kMeasured) {
+      add<S>(0, even_source, centred<S>(even), scale, sums);
+      add<S>(1, odd_source, centred<S>(odd), scale, sums);
+    }
     return pack_pairs4(even, odd);
   }
   __m512i values[kVectors<S>];
   for (size_t i = 0; i < kVectors<S>; ++i) {
-    __m512 w = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
-    if (S::kFrom == DType::kF32) w = round16<DType::kF16>(w);
-    values[i] = decide(w, r);
+    const __m512 source = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
+    values[i] = decide(S::kFrom == DType::kF32 ? round16<DType::kF16>(source) : source, r);
+    if (S::kMeasured) add<S>(i, source, centred<S>(values[i]), scale, sums);
   }
   return pack<S>(values);
 }
@@ -156,6 +233,7 @@ struct Avx512 {
       const __m512 divisor = unrounded ? exact : round16<S::kModel>(exact);
       store16<S::kModel>(batch.scales + i * S::kScale, exact);
       _mm512_storeu_ps(batch.divisors + i, divisor);
+      if (S::kMeasured) _mm512_storeu_ps(batch.stored + i, round16<S::kModel>(exact));
       if (S::kModel == DType::kF16) {
         _mm512_storeu_ps(batch.reciprocals + i, _mm512_div_ps(_mm512_set1_ps(1.0f), divisor));
       }
@@ -163,21 +241,29 @@ struct Avx512 {
   }
 
   template <class S>
-  static void by_division(const uint8_t* src, float divisor, uint8_t* out) {
-    store128(out, quantize_by_division<S>(src, divisor));
+  static void by_division(Batch& batch, size_t first, size_t groups) {
+    Sums<S> sums = no_sums<S>();
+    for (size_t i = first; i < first + groups; ++i) {
+      store128(batch.out + i * batch.out_step,
+               quantize_by_division<S>(batch.group(i), batch.divisors[i], batch.stored[i], &sums));
+    }
+    if (S::kMeasured) store_sums<S>(sums, false, &batch.lanes);
   }
 
   template <class S>
-  static void by_thresholds(const Batch& batch) {
+  static void by_thresholds(Batch& batch) {
     const Decide<S> decide;
     const size_t count = batch.count;
     const size_t out_step = batch.out_step;
     uint8_t* out = batch.out;
     const uint8_t* src = batch.src;
     const size_t src_step = batch.src_step;
+    Sums<S> sums = no_sums<S>();
     for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
-      store128(out, quantize_by_thresholds<S>(decide, src, batch.reciprocals[i]));
+      store128(out, quantize_by_thresholds<S>(decide, src, batch.reciprocals[i], batch.stored[i],
+                                              &sums));
     }
+    if (S::kMeasured) store_sums<S>(sums, kPaired<S>, &batch.lanes);
   }
 
   // Word w of sixteen groups is every fourth dword: gathered from two pairs of vectors.

@@ -1,5 +1,6 @@
 // Group quantization in NEON: a group is eight or ten vectors of four f32.
 #include "../backends.h"
+#include "../statistics-lanes.h"
 #include "floats.h"
 
 namespace mlc {
@@ -127,21 +128,52 @@ static inline void store_words(uint8_t* at, size_t stride, uint32x4_t words) {
   for (size_t w = 0; w < kWords; ++w) std::memcpy(at + w * stride, &each[w], sizeof each[w]);
 }
 
+// ---- statistics ----
+
+// Sums of one batch, while nothing in it is lost.
+struct Measured {
+  Lanes lanes;
+  Statistics counts;
+  bool lost;
+};
+
+static inline void add_four(float32x4_t value, uint32x4_t code, float32x4_t scale, int max_int,
+                            size_t lane, Lanes* lanes) {
+  const int32x4_t centred = vsubq_s32(vreinterpretq_s32_u32(code), vdupq_n_s32(max_int));
+  const float32x4_t error = vfmaq_f32(vnegq_f32(value), vcvtq_f32_s32(centred), scale);
+  float* errors = lanes->squared_error + lane;
+  float* values = lanes->squared_value + lane;
+  vst1q_f32(errors, vfmaq_f32(vld1q_f32(errors), error, error));
+  vst1q_f32(values, vfmaq_f32(vld1q_f32(values), value, value));
+  vst1q_f32(lanes->errors, vmaxq_f32(vld1q_f32(lanes->errors), vabsq_f32(error)));
+}
+
+// ---- groups ----
+
+// `count` elements exist; src has those of a whole group.
+struct Group {
+  size_t row;
+  size_t index;
+  size_t count;
+  const uint8_t* src;
+};
+
 template <DType kFrom, DType kModel, int kBits>
-void quantize_group(const GroupQuantizeArgs& args, size_t row, size_t group, const uint8_t* src) {
+void quantize_group(const GroupQuantizeArgs& args, const Group& group, Measured* measured) {
   using Pack = Packing<kBits>;
   constexpr size_t kVectors = Pack::kGroup / 4;
+  float32x4_t source[kVectors];
   float32x4_t w[kVectors];
   for (size_t i = 0; i < kVectors; ++i) {
-    w[i] = load_four<kFrom>(src + 4 * i * bytes_of<kFrom>());
-    if constexpr (kFrom != kModel) w[i] = round_four<kModel>(w[i]);
+    source[i] = load_four<kFrom>(group.src + 4 * i * bytes_of<kFrom>());
+    w[i] = kFrom == kModel ? source[i] : round_four<kModel>(source[i]);
   }
   const float max = absolute_maximum<kVectors>(w);
   const float32x4_t exact = vdupq_n_f32(max / static_cast<float>(Pack::kMaxInt));
   const float32x4_t stored = round_four<kModel>(exact);
   if (args.scales != nullptr) {
-    store_scale<kModel>(args.scales + row * args.scale_row_stride + group * args.scale_stride,
-                        stored);
+    store_scale<kModel>(
+        args.scales + group.row * args.scale_row_stride + group.index * args.scale_stride, stored);
   }
   if (args.words == nullptr) return;
   const float32x4_t divisor = args.divide_by_unrounded_scale ? exact : stored;
@@ -149,36 +181,100 @@ void quantize_group(const GroupQuantizeArgs& args, size_t row, size_t group, con
   for (size_t i = 0; i < kVectors; ++i) {
     q[i] = quantize_four<kModel, Pack::kMaxInt>(w[i], divisor);
   }
-  store_words(args.words + row * args.word_row_stride + group * kWords * args.word_stride,
-              args.word_stride, pack(Pack{}, q));
+  store_words(
+      args.words + group.row * args.word_row_stride + group.index * kWords * args.word_stride,
+      args.word_stride, pack(Pack{}, q));
+  if (measured == nullptr) return;
+  for (size_t i = 0; i < kVectors; ++i) {
+    if (4 * i + 4 > group.count) {  // what is behind the last element counts as zero
+      const int32x4_t places = {0, 1, 2, 3};
+      const int32_t left = static_cast<int32_t>(group.count) - static_cast<int32_t>(4 * i);
+      const uint32x4_t exists = vcltq_s32(places, vdupq_n_s32(left));
+      source[i] = vreinterpretq_f32_u32(vandq_u32(bits_of(source[i]), exists));
+      q[i] = vbslq_u32(exists, q[i], vdupq_n_u32(Pack::kMaxInt));
+    }
+    const uint32x4_t magnitude =
+        vandq_u32(bits_of(round_four<kModel>(source[i])), vdupq_n_u32(0x7FFFFFFF));
+    measured->lost = measured->lost || vmaxvq_u32(magnitude) >= 0x7F800000;
+    add_four(source[i], q[i], stored, Pack::kMaxInt, 4 * i, &measured->lanes);
+  }
+  measured->counts.elements += group.count;
+  measured->counts.zero_groups += vgetq_lane_f32(stored, 0) == 0;
 }
 
 template <DType kFrom, DType kModel, int kBits>
-void quantize_at(const GroupQuantizeArgs& args, size_t row, size_t group) {
+void quantize_at(const GroupQuantizeArgs& args, size_t row, size_t index, Measured* measured) {
   constexpr size_t kGroup = Packing<kBits>::kGroup;
   constexpr size_t kBytes = bytes_of<kFrom>();
-  const uint8_t* src = args.src + row * args.src_row_stride + group * kGroup * kBytes;
-  const size_t left = args.cols - group * kGroup;
-  if (left >= kGroup) return quantize_group<kFrom, kModel, kBits>(args, row, group, src);
+  const uint8_t* src = args.src + row * args.src_row_stride + index * kGroup * kBytes;
+  const size_t left = args.cols - index * kGroup;
+  if (left >= kGroup) {
+    return quantize_group<kFrom, kModel, kBits>(args, {row, index, kGroup, src}, measured);
+  }
   // A short group is filled up with NaNs (all bits set): no maximum sees them, and their code is 0.
   uint8_t padded[kGroup * kBytes];
   std::memset(padded, 0xFF, sizeof padded);
   std::memcpy(padded, src, left * kBytes);
-  quantize_group<kFrom, kModel, kBits>(args, row, group, padded);
+  quantize_group<kFrom, kModel, kBits>(args, {row, index, left, padded}, measured);
 }
+
+// Rows [row, end_row), groups [group, end_group).
+struct Batch {
+  size_t row;
+  size_t end_row;
+  size_t group;
+  size_t end_group;
+};
+
+// The reference does a batch over in which something is lost.
+template <DType kFrom, int kBits>
+void measure_by_reference(const GroupQuantizeArgs& args, const Batch& batch) {
+  constexpr size_t kGroup = Packing<kBits>::kGroup;
+  const size_t first = batch.group * kGroup;
+  const size_t end = batch.end_group * kGroup;
+  GroupQuantizeArgs part = args;
+  part.src += batch.row * args.src_row_stride + first * bytes_of<kFrom>();
+  part.rows = batch.end_row - batch.row;
+  part.cols = (args.cols < end ? args.cols : end) - first;
+  part.words += batch.row * args.word_row_stride + batch.group * kWords * args.word_stride;
+  if (args.scales != nullptr) {
+    part.scales += batch.row * args.scale_row_stride + batch.group * args.scale_stride;
+  }
+  kReferenceGroup.quantize(&part);
+}
+
+template <DType kFrom, DType kModel, int kBits>
+void quantize_batch(const GroupQuantizeArgs& args, const Batch& batch) {
+  Measured measured = {};
+  Measured* wanted = args.statistics == nullptr ? nullptr : &measured;
+  for (size_t group = batch.group; group < batch.end_group; ++group) {
+    for (size_t row = batch.row; row < batch.end_row; ++row) {
+      quantize_at<kFrom, kModel, kBits>(args, row, group, wanted);
+    }
+  }
+  if (wanted == nullptr) return;
+  if (measured.lost) return measure_by_reference<kFrom, kBits>(args, batch);
+  args.statistics->elements += measured.counts.elements;
+  args.statistics->zero_groups += measured.counts.zero_groups;
+  add_lanes(measured.lanes, args.statistics);
+}
+
+static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 template <DType kFrom, DType kModel, int kBits>
 void quantize_rows(const GroupQuantizeArgs& args) {
   constexpr size_t kGroup = Packing<kBits>::kGroup;
+  const size_t whole = args.cols / kGroup;
   const size_t groups = (args.cols + kGroup - 1) / kGroup;
   // Where the words of a row lie apart, those of sixteen rows share cache lines.
-  const size_t tile = args.word_stride == 4 ? 1 : 16;
-  for (size_t first = 0; first < args.rows; first += tile) {
-    const size_t end = args.rows - first < tile ? args.rows : first + tile;
-    for (size_t group = 0; group < groups; ++group) {
-      for (size_t row = first; row < end; ++row) {
-        quantize_at<kFrom, kModel, kBits>(args, row, group);
-      }
+  const bool transposed = args.words != nullptr && args.word_row_stride == 4;
+  const size_t rows = transposed ? kStatisticsRows : 1;
+  const size_t together = transposed ? 1 : kStatisticsGroups;
+  for (size_t row = 0; row < args.rows; row += rows) {
+    for (size_t group = 0; group < groups;) {
+      const size_t end = group < whole ? smaller(whole, group + together) : groups;
+      quantize_batch<kFrom, kModel, kBits>(args, {row, smaller(args.rows, row + rows), group, end});
+      group = end;
     }
   }
 }

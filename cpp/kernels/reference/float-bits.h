@@ -49,6 +49,20 @@ static inline double f64_from_bits(uint64_t bits) {
   return value;
 }
 
+// a * b + c with one rounding. The f64 product of two f32 is exact; the sum is rounded to odd, which
+// makes its second rounding, to f32, the right one.
+static inline float fused_multiply_add(float a, float b, float c) {
+  const double product = static_cast<double>(a) * static_cast<double>(b);
+  const double addend = static_cast<double>(c);
+  const double sum = product + addend;
+  const double back = sum - product;
+  const double lost = (product - (sum - back)) + (addend - back);
+  uint64_t bits = bits_of(sum);
+  const bool finite = (bits >> 52 & 0x7FF) != 0x7FF;
+  if (finite && lost != 0 && (bits & 1) == 0) bits += (lost > 0) == (sum > 0) ? 1 : ~uint64_t{0};
+  return static_cast<float>(f64_from_bits(bits));
+}
+
 // A small binary format: `mantissa` stored bits, exponents biased by `bias`.
 struct SmallFloat {
   int mantissa;

@@ -1,6 +1,6 @@
 // Group quantization (quantization.md section 3).
 #include "../backends.h"
-#include "float-bits.h"
+#include "add-element.h"
 
 namespace mlc {
 namespace {
@@ -63,7 +63,12 @@ uint32_t quantize_one(float w, float divisor, int max_int, DType model) {
   return below + (up ? 1 : 0);
 }
 
-void quantize_group(const GroupQuantizeArgs& args, size_t row, size_t group) {
+void note_scale(float scale, Statistics* out) {
+  out->zero_groups += scale == 0;
+  out->infinite_scales += !(magnitude_of(scale) <= kMaxFinite);
+}
+
+void quantize_group(const GroupQuantizeArgs& args, size_t row, size_t group, Lanes* lanes) {
   const size_t first = group * args.group;
   const size_t left = args.cols - first;
   const size_t count = left < args.group ? left : args.group;
@@ -71,9 +76,11 @@ void quantize_group(const GroupQuantizeArgs& args, size_t row, size_t group) {
   const size_t per_word = 32u / args.bits;
 
   const uint8_t* src = args.src + row * args.src_row_stride + first * size_of(args.from);
+  float values[kMaxGroup];
   float w[kMaxGroup];
   for (size_t i = 0; i < count; ++i) {
-    w[i] = round_to(args.model, load_as_f32(args.from, src + i * size_of(args.from)));
+    values[i] = load_as_f32(args.from, src + i * size_of(args.from));
+    w[i] = round_to(args.model, values[i]);
   }
   const Scale scale = scale_of(absolute_maximum(w, count), max_int, args);
 
@@ -88,15 +95,49 @@ void quantize_group(const GroupQuantizeArgs& args, size_t row, size_t group) {
   for (size_t i = 0; i < count; ++i) {
     const uint32_t q = quantize_one(w[i], scale.divisor, max_int, args.model);
     words[i / per_word] |= q << (i % per_word * args.bits);
+    const float code = static_cast<float>(static_cast<int>(q) - max_int);
+    if (args.statistics == nullptr) continue;
+    ++args.statistics->elements;
+    if (!is_kept(values[i], overflow_limit(args.model), args.statistics)) continue;
+    add_element({values[i], code, scale.stored}, i, lanes);
   }
+  if (args.statistics != nullptr) note_scale(scale.stored, args.statistics);
   uint8_t* at = args.words + row * args.word_row_stride + group * kWords * args.word_stride;
   for (size_t i = 0; i < kWords; ++i) store<uint32_t>(at + i * args.word_stride, words[i]);
 }
 
+// What statistics sum at once.
+struct Batch {
+  size_t row;
+  size_t end_row;
+  size_t group;
+  size_t end_group;
+};
+
+void quantize_batch(const GroupQuantizeArgs& args, const Batch& batch) {
+  Lanes lanes = {};
+  for (size_t row = batch.row; row < batch.end_row; ++row) {
+    for (size_t group = batch.group; group < batch.end_group; ++group) {
+      quantize_group(args, row, group, &lanes);
+    }
+  }
+  if (args.statistics != nullptr) add_lanes(lanes, args.statistics);
+}
+
+size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
 void quantize(const GroupQuantizeArgs* args) {
   const size_t groups = (args->cols + args->group - 1) / args->group;
-  for (size_t row = 0; row < args->rows; ++row) {
-    for (size_t group = 0; group < groups; ++group) quantize_group(*args, row, group);
+  const size_t whole = args->cols / args->group;
+  const bool transposed = args->words != nullptr && args->word_row_stride == 4;
+  const size_t rows = transposed ? kStatisticsRows : 1;
+  const size_t together = transposed ? 1 : kStatisticsGroups;
+  for (size_t row = 0; row < args->rows; row += rows) {
+    for (size_t group = 0; group < groups;) {
+      const size_t end = group < whole ? smaller(whole, group + together) : groups;
+      quantize_batch(*args, {row, smaller(args->rows, row + rows), group, end});
+      group = end;
+    }
   }
 }
 

@@ -1,0 +1,47 @@
+// Runs a program and watches it: wall time, peak anonymous memory, what it printed.
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+
+/** RssAnon of a process in bytes; 0 once it is gone. */
+function anonymousMemory(pid) {
+  try {
+    return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * Runs a command to its end.
+ * @param onLine called with every line of its output, the milliseconds since its start, and the process
+ */
+export function runProcess(command, args, { onLine = () => {}, expected = 0 } = {}) {
+  return new Promise((resolve, reject) => {
+    const start = performance.now();
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const lines = [];
+    let rest = "";
+    let peak = 0;
+    child.stdout.on("data", (piece) => {
+      const parts = (rest + piece).split("\n");
+      rest = parts.pop();
+      for (const line of parts) {
+        lines.push(line);
+        onLine(line, performance.now() - start, child);
+      }
+    });
+    const timer = setInterval(() => {
+      peak = Math.max(peak, anonymousMemory(child.pid));
+    }, 10);
+    child.on("error", reject);
+    child.on("close", (code) => {
+      clearInterval(timer);
+      const seconds = (performance.now() - start) / 1000;
+      if (code === expected) resolve({ seconds, peak, last: lines.at(-1) });
+      else
+        reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${lines.slice(-5).join("\n")}`));
+    });
+  });
+}
+
+export const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];

@@ -1,0 +1,72 @@
+#include "source-pages.h"
+
+#include <algorithm>
+
+namespace mlc {
+
+namespace {
+
+// Source bytes that are asked for at once, and at least as many are under way while a lane works:
+// enough for a disk to be busy with few lanes, little enough not to displace what others need.
+constexpr uint64_t kWindow = 4u << 20;
+
+// Bytes from the first to the last element of a block in all its repetitions.
+uint64_t span_bytes(const Piece& piece, const Block& block) {
+  if (block.count == 0) return 0;
+  uint64_t span = 1;
+  for (size_t axis = 0; axis < block.rank; ++axis) {
+    span += (block.extent[axis] - 1) * static_cast<uint64_t>(block.stride[axis]);
+  }
+  span += (piece.gather.outer - 1) * static_cast<uint64_t>(block.outer_stride);
+  return block.type.bytes(static_cast<size_t>(span));
+}
+
+uint64_t span_bytes(const Piece& piece) {
+  uint64_t total = 0;
+  for (const Block& block : piece.gather.blocks) total += span_bytes(piece, block);
+  return total;
+}
+
+}  // namespace
+
+// Asks for bytes [from, to) of the blocks laid one behind the other.
+void SourcePages::ask(const Piece& piece, uint64_t from, uint64_t to) const {
+  uint64_t start = 0;
+  for (const Block& block : piece.gather.blocks) {
+    const uint64_t span = span_bytes(piece, block);
+    const uint64_t first = std::max(from, start) - start;
+    const uint64_t last = std::min(to, start + span) - std::min(to, start);
+    if (first < last) sources_[block.source]->ask(block.byte_offset + first, last - first);
+    start += span;
+  }
+}
+
+void SourcePages::follow(size_t index, uint64_t position) {
+  if (index == pieces_.size()) return;
+  const Piece& piece = pieces_[index];
+  if (index != index_) {
+    index_ = index;
+    asked_ = 0;
+  }
+  const uint64_t total = span_bytes(piece);
+  if (asked_ == total || piece.nbytes == 0 || piece.scales_of_previous) return;
+  // Transposed values and interleaved blocks are read all over from the beginning.
+  const bool scattered = piece.transposed || piece.gather.outer > 1;
+  const double share = static_cast<double>(position) / static_cast<double>(piece.nbytes);
+  const uint64_t at = static_cast<uint64_t>(share * static_cast<double>(total));
+  const uint64_t wanted = scattered ? total : std::min(total, at + 2 * kWindow);
+  if (wanted < total && wanted < asked_ + kWindow) return;
+  if (wanted <= asked_) return;
+  ask(piece, asked_, wanted);
+  asked_ = wanted;
+}
+
+void SourcePages::release() const {
+  for (const Piece& piece : pieces_) {
+    for (const Block& block : piece.gather.blocks) {
+      sources_[block.source]->release(block.byte_offset, span_bytes(piece, block));
+    }
+  }
+}
+
+}  // namespace mlc
