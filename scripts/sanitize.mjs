@@ -41,9 +41,12 @@ run("cmake", [
   ...["-S", ROOT, "-B", BUILD, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", `-DCMAKE_CXX_COMPILER=${COMPILER}`],
   ...["-DMLC_SANITIZE=address,undefined", `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${ADDON}/build/Release`],
 ]);
-const targets = ["kernel-check", "mlc_convert"];
+const targets = ["kernel-check", "mlc_convert", "mlc_convert_cuda_emulated"];
 run("cmake", ["--build", BUILD, "--parallel", "2", "--target", ...targets]);
 run(join(BUILD, "kernel-check"), ["--random", "5000"], { UBSAN_OPTIONS });
+// The GPU's sources too, on an emulated GPU.
+const emulated = join(ADDON, "build/Release", "libmlc_convert_cuda_emulated.so");
+run(join(BUILD, "kernel-check"), ["--backend", "cuda:0", "--cuda", emulated], { UBSAN_OPTIONS });
 
 const files = process.argv.length > 2 ? process.argv.slice(2) : TESTS;
 // Node itself is not instrumented: the runtime must be there before it, and what V8 keeps until the end is no leak.
