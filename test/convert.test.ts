@@ -168,7 +168,7 @@ describe("one worker's part", () => {
     expect(new Map([...together].sort())).toEqual(new Map([...whole].sort()));
   });
 
-  it.each(["q4f16_1", "q0f16", "q0f32"])(
+  it.each(["q4f16_1", "q0f16", "q0f32", "e5m2_e5m2_f16"])(
     "%s: bytes that the worker does not need are not read",
     async (quantization) => {
       const model = await modelOf("tp-llama");

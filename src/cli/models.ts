@@ -15,6 +15,7 @@ export function registerModels(program: Command): void {
         rows.flatMap((row) => [
           `${row.key} (${row.task}) from ${row.sourceFormats.join(", ")}`,
           `    ${row.schemes.join(" ")}`,
+          ...(row.beyondUpstream.length > 0 ? [`    beyond upstream: ${row.beyondUpstream.join(" ")}`] : []),
         ]),
       );
       return rows.length > 0;

@@ -62,6 +62,8 @@ export interface Architecture {
   readonly aliases?: (names: ReadonlySet<string>) => NameAlias | undefined;
   /** Set where block-scaled fp8 checkpoints have scales of several forms and of activations (formats.md §9). */
   readonly looseScales?: boolean;
+  /** AWQ checkpoints can be taken as llama's are, although upstream does not (see awqObstacle in awq.ts). */
+  readonly awqByRule?: boolean;
   /** What to do instead, for kinds that users expect here but that cannot work. */
   readonly schemeHints?: Readonly<Partial<Record<SchemeKind, string>>>;
   /** What tensor parallelism gets wrong, as upstream does; one sentence. */

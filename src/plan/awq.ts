@@ -1,7 +1,7 @@
 import type { DType } from "../core/dtype.ts";
 import { PlanError } from "../core/errors.ts";
 import { isFinalLayer, isGate, moduleOf } from "./node-rules.ts";
-import type { Expression, Parameter } from "./parameter.ts";
+import { ANY_VOCAB, type Expression, type Parameter } from "./parameter.ts";
 import { mapSources, source } from "./table.ts";
 
 /** Inputs that share a scale and a zero point. */
@@ -23,14 +23,46 @@ const PIECES: readonly Piece[] = [
   { suffix: "scales", shape: (n, k) => [k / GROUP, n] },
 ];
 
+const isPacked = (one: Parameter): boolean => one.kind === "linear" && !isFinalLayer(one) && !isGate(one);
+
+/**
+ * Why a model's linear layers cannot be taken as AutoAWQ stores them; `undefined` if they can. They can where each
+ * is one tensor `X.weight`, or several joined along their outputs: then `X.qweight`, `X.qzeros` and `X.scales` are
+ * named and joined alike (architectures.md §2.45), whatever the architecture.
+ * @param parameters those of the unquantized model
+ */
+export function awqObstacle(parameters: readonly Parameter[]): string | undefined {
+  const expert = parameters.find(({ kind }) => kind === "experts");
+  if (expert) return `the experts of ${expert.name} are stacked, which packed words do not allow`;
+  for (const one of parameters.filter(isPacked)) {
+    const obstacle = obstacleOf(one);
+    if (obstacle !== undefined) return obstacle;
+  }
+  return undefined;
+}
+
+function obstacleOf({ name, shape, value }: Parameter): string | undefined {
+  if (shape.includes(ANY_VOCAB)) return `${name} is the final layer, but upstream does not know it as one`;
+  const parts = value.op === "concat" && value.axis === 0 ? value.parts : [value];
+  const plain = parts.every((part) => part.op === "source" && part.name.endsWith(".weight"));
+  return plain ? undefined : `${name} is made with "${value.op}", which packed words do not allow`;
+}
+
 /**
  * The parameters of a model whose linear layers are taken as AutoAWQ stored them (architectures.md §2.45).
  * Words are joined, never unpacked: along axis 1, where the table joins weights along axis 0.
  * @param parameters those of the unquantized model
- * @throws {PlanError} `E_AWQ_SHAPE` if a layer cannot be stored in groups of 128 inputs and words of 8 outputs
+ * @throws {PlanError} `E_AWQ_SHAPE` if a layer cannot be stored in groups of 128 inputs and words of 8 outputs;
+ * `E_UNSUPPORTED_QUANTIZATION` if its weights cannot be joined as words
  */
 export function awqParameters(parameters: readonly Parameter[]): readonly Parameter[] {
-  const packed = parameters.filter((one) => one.kind === "linear" && !isFinalLayer(one) && !isGate(one));
+  const obstacle = awqObstacle(parameters);
+  if (obstacle !== undefined) {
+    throw new PlanError("E_UNSUPPORTED_QUANTIZATION", `AWQ weights cannot be converted: ${obstacle}`, {
+      hint: "convert the original checkpoint, with another quantization",
+    });
+  }
+  const packed = parameters.filter(isPacked);
   const modules = new Set(packed.map(moduleOf));
   return parameters.flatMap((one) => {
     if (packed.includes(one)) return pieces(one);

@@ -1,5 +1,5 @@
 import { PlanError } from "../core/errors.ts";
-import { isArray, isObject, type JsonObject } from "../core/json.ts";
+import { isArray, isObject, type Json, type JsonObject } from "../core/json.ts";
 import type { Draft, Rule } from "./config-class.ts";
 import { spell } from "./field-reader.ts";
 
@@ -9,12 +9,16 @@ import { spell } from "./field-reader.ts";
  */
 export const dynamicBlockScale: Rule = (draft) => {
   const config = draft.extra.get("quantization_config");
-  if (config === undefined) return;
+  if (config === undefined || isAwq(config)) return;
   const wanted = { activation_scheme: "dynamic", fmt: "e4m3", quant_method: "fp8" };
   const size = blockSize(draft, fp8Config(draft, wanted));
   if (size === undefined) throw refuse(draft, "weight_block_size of two positive integers");
   draft.set("weight_block_size", size);
 };
+
+/** Whether a `quantization_config` is AutoAWQ's, which the scheme for it checks. */
+export const isAwq = (config: Json | undefined): boolean =>
+  isObject(config) && config.get("quant_method") === "awq";
 
 /** The config, if it holds all wanted members. @throws {PlanError} `E_QUANTIZATION_CONFIG` */
 export function fp8Config(draft: Draft, wanted: Readonly<Record<string, string>>): JsonObject {

@@ -71,7 +71,8 @@ const losesStrategy = (piece: OutputTensor): boolean => piece.encoding.kind.star
 
 function renamed(part: OutputTensor, worker: number, whole: OutputTensor): OutputTensor {
   const name = `${part.name}_shard-${worker}`;
-  if (part.encoding.kind !== "fp8-values") return { ...part, name };
+  // The weights are quantized whole and then cut: only a scale needs what other workers get.
+  if (part.encoding.kind !== "fp8-values" || !part.encoding.scaled) return { ...part, name };
   return { ...part, name, encoding: { ...part.encoding, whole: whole.value } };
 }
 

@@ -2,7 +2,7 @@ import { PlanError } from "../core/errors.ts";
 import { isArray, isObject, type JsonObject } from "../core/json.ts";
 import type { SourceFormat } from "../core/tensor-info.ts";
 import type { Architecture, DerivedConfig } from "./architecture.ts";
-import { awqParameters } from "./awq.ts";
+import { awqObstacle, awqParameters } from "./awq.ts";
 import { blockScaleParameters } from "./block-scale.ts";
 import { spell } from "./field-reader.ts";
 import type { Parameter } from "./parameter.ts";
@@ -34,10 +34,10 @@ export interface SourceParameters {
  */
 export function sourceParameters(input: SourceParametersInput): SourceParameters {
   const { architecture, derived, scheme, format } = input;
-  requireScheme(architecture, scheme);
+  requireScheme(architecture, scheme, derived);
   requireFormat(derived, scheme, format);
   const table = architecture.parameters(derived);
-  if (scheme.kind === "awq") return { parameters: awqParameters(table), notices: [] };
+  if (scheme.kind === "awq") return { parameters: awqParameters(table), notices: awqNotices(architecture) };
   const { parameters, notices } = withNames(input, table);
   const block = derived.fields.get("weight_block_size");
   if (scheme.kind !== "block-scale-quant") {
@@ -48,31 +48,47 @@ export function sourceParameters(input: SourceParametersInput): SourceParameters
   return { parameters: inBlocks(input, scheme, parameters), notices };
 }
 
+function awqNotices({ awqByRule, key }: Architecture): readonly string[] {
+  if (!awqByRule) return [];
+  return [
+    `upstream has no AWQ for ${key}: its layers are named and joined by the rule that upstream has for llama, so check that your compiler takes them`,
+  ];
+}
+
 /**
  * Refuses a scheme that the architecture does not have.
+ * @param derived the model's config where it is known, to say what stands in the way
  * @throws {PlanError} `E_UNSUPPORTED_QUANTIZATION`, listing the schemes that it has
  */
-export function requireScheme(architecture: Architecture, scheme: Scheme): void {
-  const staticOnly =
-    scheme.kind === "block-scale-quant" && scheme.staticActivation && !architecture.looseScales;
-  if (architecture.schemeKinds.includes(scheme.kind) && !staticOnly) return;
+export function requireScheme(architecture: Architecture, scheme: Scheme, derived?: DerivedConfig): void {
+  if (hasScheme(architecture, scheme)) return;
   const usable = schemesOf(architecture).join(", ");
-  const own = architecture.schemeHints?.[scheme.kind];
+  const reasons = [
+    architecture.schemeHints?.[scheme.kind],
+    scheme.kind === "awq" && derived && awqObstacle(architecture.parameters(derived)),
+    `${architecture.key} supports ${usable}`,
+  ];
   throw new PlanError(
     "E_UNSUPPORTED_QUANTIZATION",
     `${architecture.key} cannot be converted to ${scheme.name}`,
-    { hint: `${own === undefined ? "" : `${own}; `}${architecture.key} supports ${usable}` },
+    { hint: reasons.filter(Boolean).join("; ") },
   );
 }
 
 /** Names of the schemes that an architecture can be converted to. */
 export function schemesOf(architecture: Architecture): readonly string[] {
-  return SCHEMES.filter((scheme) => {
-    if (!architecture.schemeKinds.includes(scheme.kind)) return false;
-    return (
-      scheme.kind !== "block-scale-quant" || !scheme.staticActivation || architecture.looseScales === true
-    );
-  }).map((scheme) => scheme.name);
+  return SCHEMES.filter((scheme) => hasScheme(architecture, scheme)).map((scheme) => scheme.name);
+}
+
+/** Names of those that upstream lacks. */
+export function schemesBeyondUpstream({ awqByRule }: Architecture): readonly string[] {
+  return awqByRule ? SCHEMES.filter(({ kind }) => kind === "awq").map(({ name }) => name) : [];
+}
+
+function hasScheme(architecture: Architecture, scheme: Scheme): boolean {
+  if (scheme.kind === "awq" && architecture.awqByRule) return true;
+  if (!architecture.schemeKinds.includes(scheme.kind)) return false;
+  return scheme.kind !== "block-scale-quant" || !scheme.staticActivation || architecture.looseScales === true;
 }
 
 function requireFormat(derived: DerivedConfig, scheme: Scheme, format: SourceFormat): void {

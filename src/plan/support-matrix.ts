@@ -1,7 +1,7 @@
 import type { SourceFormat } from "../core/tensor-info.ts";
 import { listArchitectures } from "./registry.ts";
 import { SCHEMES } from "./scheme.ts";
-import { schemesOf } from "./source-parameters.ts";
+import { schemesBeyondUpstream, schemesOf } from "./source-parameters.ts";
 
 /** What one architecture can be read from and converted to. */
 export interface SupportRow {
@@ -13,6 +13,8 @@ export interface SupportRow {
   readonly sourceFormats: readonly SourceFormat[];
   /** Names of quantizations. */
   readonly schemes: readonly string[];
+  /** Those of them that upstream does not have for this architecture. */
+  readonly beyondUpstream: readonly string[];
 }
 
 /** Every architecture with its source formats and quantizations, sorted by key. */
@@ -23,8 +25,9 @@ export async function supportMatrix(): Promise<readonly SupportRow[]> {
     configClass: one.configClass,
     classes: one.classes,
     task: one.modelTask,
-    sourceFormats: one.sourceFormats,
+    sourceFormats: one.awqByRule ? [...one.sourceFormats, "awq"] : one.sourceFormats,
     schemes: schemesOf(one),
+    beyondUpstream: schemesBeyondUpstream(one),
   }));
 }
 
@@ -57,7 +60,7 @@ export function modelsPage(rows: readonly SupportRow[]): string {
   const header = ["`--model-type`", "class in config.json", "task", "sources", ...titles];
   const lines = rows.map((row) => {
     const sources = FORMATS.filter(([format]) => row.sourceFormats.includes(format)).map(([, name]) => name);
-    const cells = COLUMNS.map(([, schemes]) => share(schemes, row.schemes));
+    const cells = COLUMNS.map(([, schemes]) => share(schemes, row));
     const classes = row.classes.map((name) => `\`${name}\``).join(", ");
     return [`\`${row.key}\``, classes || "none", row.task, sources.join(", "), ...cells];
   });
@@ -75,9 +78,10 @@ function aligned(rows: readonly (readonly string[])[]): string {
 }
 
 /** How many of a column's quantizations a row has. */
-function share(column: readonly string[], own: readonly string[]): string {
-  const count = column.filter((name) => own.includes(name)).length;
+function share(column: readonly string[], { schemes, beyondUpstream }: SupportRow): string {
+  const count = column.filter((name) => schemes.includes(name)).length;
   if (count === 0) return "";
+  if (column.every((name) => beyondUpstream.includes(name))) return "by rule";
   return count === column.length ? "yes" : `${count} of ${column.length}`;
 }
 
@@ -99,6 +103,8 @@ function legend(titles: readonly string[]): string {
 ${lines.join("\n")}
 
 Models with experts cannot be converted to \`q3f16_0\`, \`q4f16_0\` and \`q4bf16_0\`: use the scheme that ends in \`_1\`.
-\`awq\` and \`fp8 blocks\` take the weights of a checkpoint that is quantized already.
+\`awq\` and \`fp8 blocks\` take the weights of a checkpoint that is quantized already. *by rule*: upstream has no
+AWQ for this architecture; the layers are named and joined as upstream does for llama, which works wherever every
+layer is one tensor or several joined along their outputs. Models with stacked experts or permuted rows are refused.
 `;
 }

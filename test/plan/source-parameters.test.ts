@@ -143,11 +143,6 @@ describe("a scheme that an architecture lacks", () => {
       hint: "medusa supports q0f16, q0bf16, q0f32",
     });
   });
-
-  it("comes with advice where users expect it", async () => {
-    const mixtral = await architectureOf("mixtral");
-    expect(mixtral.schemeHints?.awq).toContain("AWQ is available for llama");
-  });
 });
 
 describe("a text-only checkpoint without the wrapper's prefix", () => {

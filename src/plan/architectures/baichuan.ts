@@ -35,6 +35,7 @@ const baichuanConfig: ConfigClass = {
 /** q, k and v are fused in the checkpoint; the head is never tied, whatever the config says. */
 export const architecture: Architecture = defineArchitecture({
   key: "baichuan",
+  awqByRule: true,
   classes: ["BaichuanForCausalLM"],
   config: baichuanConfig,
   constraints: [wholeHeads()],

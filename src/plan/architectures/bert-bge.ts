@@ -5,6 +5,7 @@ import { bertConfig, bertConstraints, bertTable, encoderMetadata } from "./bert.
 /** The same model; checkpoints of this family carry three tensors that nobody needs. */
 export const architecture: Architecture = defineArchitecture({
   key: "bert-bge",
+  awqByRule: true,
   classes: ["BertModel"],
   config: bertConfig,
   modelTask: "embedding",

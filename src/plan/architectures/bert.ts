@@ -78,6 +78,7 @@ export function bertTable(fields: FieldReader): readonly Parameter[] {
 
 export const architecture: Architecture = defineArchitecture({
   key: "bert",
+  awqByRule: true,
   classes: ["BertModel", "BertForMaskedLM"],
   config: bertConfig,
   modelTask: "embedding",

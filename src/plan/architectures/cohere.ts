@@ -53,8 +53,8 @@ const cohereConfig: ConfigClass = {
 /** The head is always the embedding; gate and up stay apart. */
 export const architecture: Architecture = defineArchitecture({
   key: "cohere",
+  awqByRule: true,
   classes: ["CohereForCausalLM"],
-  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: cohereConfig,
   constraints: [wholeHeads()],
   table: (fields) => {

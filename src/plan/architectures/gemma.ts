@@ -68,6 +68,7 @@ export const gemmaNorm = (name: string, width: number): Parameter =>
 /** The head is always the embedding. */
 export const architecture: Architecture = defineArchitecture({
   key: "gemma",
+  awqByRule: true,
   classes: ["GemmaForCausalLM"],
   config: gemmaConfig,
   sourceFormats: GGUF_FORMATS,

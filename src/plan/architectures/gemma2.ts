@@ -25,6 +25,7 @@ export const gemma2Config: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "gemma2",
+  awqByRule: true,
   classes: ["Gemma2ForCausalLM"],
   config: gemma2Config,
   sourceFormats: GGUF_FORMATS,

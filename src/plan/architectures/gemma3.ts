@@ -144,6 +144,7 @@ export function gemma3Table(fields: FieldReader): readonly Parameter[] {
 
 export const architecture: Architecture = defineArchitecture({
   key: "gemma3",
+  awqByRule: true,
   classes: ["Gemma3ForConditionalGeneration"],
   config: gemma3Config,
   schemeKinds: ["no-quant", "group-quant"],

@@ -6,6 +6,7 @@ import { gemma3Config, gemma3Table } from "./gemma3.ts";
 /** The same as the multimodal wrapper, whose config may lack `text_config`. */
 export const architecture: Architecture = defineArchitecture({
   key: "gemma3_text",
+  awqByRule: true,
   classes: ["Gemma3ForCausalLM"],
   config: gemma3Config,
   sourceFormats: GGUF_FORMATS,

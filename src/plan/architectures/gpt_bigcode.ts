@@ -35,6 +35,7 @@ const bigcodeConfig: ConfigClass = {
 /** Multi-query attention: one key head and one value head, fused in the checkpoint. */
 export const architecture: Architecture = defineArchitecture({
   key: "gpt_bigcode",
+  awqByRule: true,
   classes: ["GPTBigCodeForCausalLM"],
   config: bigcodeConfig,
   constraints: [wholeHeads("n_embd", "n_head"), oneShard],

@@ -47,6 +47,7 @@ function innerWidth(fields: FieldReader): number {
  */
 export const architecture: Architecture = defineArchitecture({
   key: "gptj",
+  awqByRule: true,
   classes: ["GPTJForCausalLM"],
   config: gptjConfig,
   table: (fields) => {

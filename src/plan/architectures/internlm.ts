@@ -35,6 +35,7 @@ const FUSED_BIAS = { to: "wqkv_pack", shard: "_shard_qkv_bias" } as const;
 
 export const architecture: Architecture = defineArchitecture({
   key: "internlm",
+  awqByRule: true,
   classes: ["InternLMForCausalLM"],
   config: internLmConfig,
   ignores: rotaryFrequencies,

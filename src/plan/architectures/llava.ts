@@ -151,7 +151,6 @@ const ROOT = "language_model.model";
 export const architecture: Architecture = defineArchitecture({
   key: "llava",
   classes: ["LlavaForConditionalGeneration"],
-  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: llavaConfig,
   schemeKinds: ["no-quant", "group-quant"],
   constraints: [(fields) => wholeHeads()(fields.nested("text_config"))],

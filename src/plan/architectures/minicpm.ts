@@ -57,6 +57,7 @@ const FUSED = { to: "wqkv_pack", shard: "_shard_qkv_weight" } as const;
 /** Dense, or with experts in every layer. */
 export const architecture: Architecture = defineArchitecture({
   key: "minicpm",
+  awqByRule: true,
   classes: ["MiniCPMForCausalLM"],
   config: miniCpmConfig,
   constraints: [wholeHeads(), activation()],

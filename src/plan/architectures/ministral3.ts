@@ -18,7 +18,7 @@ import { fusedQkv, gatedFfn, outputProjection } from "../decoder-parts.ts";
 import { decoderSizes } from "../decoder-sizes.ts";
 import { COMMON_KINDS, defineArchitecture, rotaryFrequencies } from "../define-architecture.ts";
 import type { FieldReader } from "../field-reader.ts";
-import { blockSize, fp8Config } from "../fp8-config.ts";
+import { blockSize, fp8Config, isAwq } from "../fp8-config.ts";
 import type { Parameter } from "../parameter.ts";
 import { eachLayer, embedding, linear, norm, renameSources, when } from "../table.ts";
 import { slidingRules } from "./mistral.ts";
@@ -38,7 +38,8 @@ function mergeTextConfig(config: JsonObject): JsonObject {
 
 /** Statically scaled block fp8; a missing block size means 128 by 128. */
 const staticBlockScale: Rule = (draft) => {
-  if (!draft.extra.has("quantization_config")) return;
+  const found = draft.extra.get("quantization_config");
+  if (found === undefined || isAwq(found)) return;
   const config = fp8Config(draft, { quant_method: "fp8", activation_scheme: "static" });
   draft.set("weight_block_size", blockSize(draft, config) ?? [128, 128]);
   const skipped = config.get("modules_to_not_convert");
@@ -102,6 +103,7 @@ function markPlain(parameters: readonly Parameter[], fields: FieldReader): reado
 /** Checkpoints with a vision tower keep the language model under a prefix. */
 export const architecture: Architecture = defineArchitecture({
   key: "ministral3",
+  awqByRule: true,
   classes: ["Mistral3ForConditionalGeneration", "Ministral3ForCausalLM"],
   config: ministral3Config,
   schemeKinds: [...COMMON_KINDS, "block-scale-quant"],

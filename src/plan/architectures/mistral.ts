@@ -71,8 +71,8 @@ export const mistralConfig: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "mistral",
+  awqByRule: true,
   classes: ["MistralForCausalLM"],
-  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: mistralConfig,
   sourceFormats: GGUF_FORMATS,
   constraints: [wholeHeads()],

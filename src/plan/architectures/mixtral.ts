@@ -17,7 +17,6 @@ const mixtralConfig: ConfigClass = {
 export const architecture: Architecture = defineArchitecture({
   key: "mixtral",
   classes: ["MixtralForCausalLM"],
-  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: mixtralConfig,
   sourceFormats: GGUF_FORMATS,
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "per-tensor-quant"],

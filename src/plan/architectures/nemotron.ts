@@ -46,8 +46,8 @@ const nemotronConfig: ConfigClass = {
 /** The runtime adds 1 to the norm weights by itself, so they are kept as they are. */
 export const architecture: Architecture = defineArchitecture({
   key: "nemotron",
+  awqByRule: true,
   classes: ["NemotronForCausalLM"],
-  schemeHints: { awq: "AWQ is available for llama, olmo and eagle" },
   config: nemotronConfig,
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "per-tensor-quant"],
   constraints: [wholeHeads()],

@@ -17,6 +17,7 @@ const olmo2Config: ConfigClass = {
 /** Norms come after attention and feed-forward network, and over all query (and key) rows at once. */
 export const architecture: Architecture = defineArchitecture({
   key: "olmo2",
+  awqByRule: true,
   classes: ["Olmo2ForCausalLM"],
   config: olmo2Config,
   schemeKinds: ["no-quant", "group-quant", "ft-quant", "per-tensor-quant"],

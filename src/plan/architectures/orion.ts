@@ -40,6 +40,7 @@ const orionConfig: ConfigClass = {
 /** A decoder of the usual kind, but with layer norms that have a bias. */
 export const architecture: Architecture = defineArchitecture({
   key: "orion",
+  awqByRule: true,
   classes: ["OrionForCausalLM"],
   config: orionConfig,
   schemeKinds: ["no-quant", "group-quant"],

@@ -107,6 +107,7 @@ const isMixformer = (fields: FieldReader): boolean => fields.text("model_type") 
 
 export const architecture: Architecture = defineArchitecture({
   key: "phi-msft",
+  awqByRule: true,
   classes: ["PhiForCausalLM", "MixFormerSequentialForCausalLM"],
   config: phiConfig,
   recognizes: (config) => config.get("model_type") === MIXFORMER,

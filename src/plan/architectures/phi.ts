@@ -68,6 +68,7 @@ function huggingfaceSource(name: string): Expression {
 
 export const architecture: Architecture = defineArchitecture({
   key: "phi",
+  awqByRule: true,
   classes: ["PhiForCausalLM"],
   config: phi1Config,
   ignores: (fields) =>

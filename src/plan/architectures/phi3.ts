@@ -132,6 +132,7 @@ export function phi3Decoder(root: string, sizes: DecoderSizes): readonly Paramet
 
 export const architecture: Architecture = defineArchitecture({
   key: "phi3",
+  awqByRule: true,
   classes: ["Phi3ForCausalLM"],
   config: phi3Config,
   sourceFormats: GGUF_FORMATS,

@@ -31,6 +31,7 @@ const qwenConfig: ConfigClass = {
 /** `intermediate_size` counts gate and up together; q, k and v are fused in the checkpoint. */
 export const architecture: Architecture = defineArchitecture({
   key: "qwen",
+  awqByRule: true,
   classes: ["QWenLMHeadModel"],
   config: qwenConfig,
   constraints: [wholeHeads()],

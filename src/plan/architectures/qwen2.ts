@@ -37,6 +37,7 @@ export const qwen2Config: ConfigClass = {
 
 export const architecture: Architecture = defineArchitecture({
   key: "qwen2",
+  awqByRule: true,
   classes: ["Qwen2ForCausalLM"],
   config: qwen2Config,
   sourceFormats: GGUF_FORMATS,

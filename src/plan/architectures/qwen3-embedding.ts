@@ -7,6 +7,7 @@ import { blockScaleKinds, qwen3Config, qwen3Constraints, qwen3Table } from "./qw
 /** The decoder without its head; names of the checkpoint lack the prefix. Its `model_type` is that of the chat model. */
 export const architecture: Architecture = defineArchitecture({
   key: "qwen3-embedding",
+  awqByRule: true,
   classes: ["Qwen3Model", "Qwen3ForCausalLM"],
   config: qwen3Config,
   modelTask: "embedding",

@@ -88,6 +88,7 @@ export function qwen3Table(fields: FieldReader): readonly Parameter[] {
 
 export const architecture: Architecture = defineArchitecture({
   key: "qwen3",
+  awqByRule: true,
   classes: ["Qwen3ForCausalLM"],
   config: qwen3Config,
   sourceFormats: GGUF_FORMATS,

@@ -149,6 +149,7 @@ export const textOnlyNames = (names: ReadonlySet<string>): NameAlias | undefined
 
 export const architecture: Architecture = defineArchitecture({
   key: "qwen3_5",
+  awqByRule: true,
   classes: ["Qwen3_5ForConditionalGeneration"],
   config: qwen35Config,
   constraints: qwen35Constraints,

@@ -5,6 +5,7 @@ import { qwen35Config, qwen35Constraints, qwen35Table, textOnlyNames } from "./q
 /** The same as the multimodal wrapper. */
 export const architecture: Architecture = defineArchitecture({
   key: "qwen3_5_text",
+  awqByRule: true,
   classes: ["Qwen3_5ForCausalLM"],
   config: qwen35Config,
   constraints: qwen35Constraints,

@@ -35,6 +35,7 @@ const FUSED_BIAS = { to: "qkv_proj", shard: "_shard_qkv_bias" } as const;
 
 export const architecture: Architecture = defineArchitecture({
   key: "stablelm",
+  awqByRule: true,
   classes: ["StableLmForCausalLM"],
   config: stableLmConfig,
   constraints: [wholeHeads()],

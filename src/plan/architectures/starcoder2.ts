@@ -60,6 +60,7 @@ function layer(at: string, sizes: DecoderSizes, withBias: boolean): readonly Par
 /** The embedding is the head too, whatever the checkpoint holds. */
 export const architecture: Architecture = defineArchitecture({
   key: "starcoder2",
+  awqByRule: true,
   classes: ["Starcoder2ForCausalLM"],
   config: starcoder2Config,
   constraints: [wholeHeads()],
