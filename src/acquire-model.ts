@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { areGguf, openRemoteGguf } from "./acquire-gguf.ts";
 import { openRemoteCheckpoint } from "./checkpoint/open-checkpoint.ts";
 import type { NamedFile } from "./core/byte-source.ts";
 import { CheckpointError, SourceError } from "./core/errors.ts";
@@ -51,7 +52,7 @@ export async function openHubModel(
   const world = await sourceDeps(deps);
   deps.onEvent({ type: "phase", phase: "resolve" });
   try {
-    const options: SourceOptions = { ...request.acquire, expect: "checkpoint" };
+    const options = optionsOf(request);
     const source = await resolveSource(request.model, options, world.deps);
     for (const message of source.notices) deps.onEvent({ type: "notice", message });
     if (source.kind === "remote") return await openRemote({ request, options, source, openLocal, deps });
@@ -62,12 +63,18 @@ export async function openHubModel(
   }
 }
 
+function optionsOf({ acquire, sourceFormat }: ModelRequest): SourceOptions {
+  const anyFile = sourceFormat === "gguf" && acquire?.ggufFile === undefined ? { ggufFile: "*" } : {};
+  return { ...acquire, ...anyFile, expect: "checkpoint" };
+}
+
 async function openAcquired(
-  { folder, source, commit, verified }: AcquiredModel,
+  { folder, files, source, commit, verified }: AcquiredModel,
   request: ModelRequest,
   openLocal: OpenLocal,
 ): Promise<OpenedModel> {
-  const opened = await openLocal({ ...request, model: folder });
+  const model = areGguf(files) ? join(folder, files[0] ?? "") : folder;
+  const opened = await openLocal({ ...request, model });
   return {
     ...opened,
     origin: { id: source, commit: commit ?? null, files: await integrities(folder, verified) },
@@ -99,16 +106,15 @@ interface RemoteWork {
 
 async function openRemote(work: RemoteWork): Promise<OpenedModel> {
   const { request, options, source } = work;
-  const sourceFormat = request.sourceFormat ?? "auto";
-  if (sourceFormat === "gguf") throw remoteGguf(source.model.repo);
-  const { openRemoteHeaders } = await import("./source/remote-headers.ts");
+  const { repo, commit } = source.model;
   const world = await sourceDeps(work.deps);
   try {
-    const headers = await openRemoteHeaders(source, options, world.deps);
-    const { repo, commit } = { repo: source.model.repo, commit: source.model.commit };
+    const headers = areGguf(source.files.map(({ path }) => path))
+      ? await openRemoteGguf(source, options, world.deps)
+      : await openRemoteTensors(request, source, { options, deps: world.deps });
     return {
-      config: configOf(headers, repo),
-      checkpoint: await openRemoteCheckpoint(repo, namedFiles(source, headers), { sourceFormat }),
+      ...headers,
+      listing: source.allFiles.map(({ path: name, size }) => ({ name, size })),
       origin: { id: repo, commit, files: new Map() },
       fetch: (output) => fetchAll({ ...work, options: { ...options, output } }),
     };
@@ -117,10 +123,19 @@ async function openRemote(work: RemoteWork): Promise<OpenedModel> {
   }
 }
 
-function remoteGguf(repo: string): SourceError {
-  return new SourceError("E_REMOTE_HEADER", `${repo}: GGUF files can only be planned after their download`, {
-    hint: "run `mlc-convert download --include <file>.gguf` and name the downloaded file",
-  });
+async function openRemoteTensors(
+  { sourceFormat = "auto" }: ModelRequest,
+  source: RemoteSource,
+  { options, deps }: { readonly options: SourceOptions; readonly deps: SourceDeps },
+): Promise<Pick<OpenedModel, "config" | "checkpoint">> {
+  const { openRemoteHeaders } = await import("./source/remote-headers.ts");
+  const headers = await openRemoteHeaders(source, options, deps);
+  const { repo } = source.model;
+  const format = sourceFormat === "gguf" ? "auto" : sourceFormat;
+  return {
+    config: configOf(headers, repo),
+    checkpoint: await openRemoteCheckpoint(repo, namedFiles(source, headers), { sourceFormat: format }),
+  };
 }
 
 async function fetchAll({ request, options, source, openLocal, deps }: RemoteWork): Promise<OpenedModel> {
