@@ -57,7 +57,9 @@ export async function openHubModel(
     for (const message of source.notices) deps.onEvent({ type: "notice", message });
     if (source.kind === "remote") return await openRemote({ request, options, source, openLocal, deps });
     const { acquire } = await import("./source/acquire.ts");
-    return await openAcquired(await acquire(source, options, world.deps), request, openLocal);
+    const opened = await openAcquired(await acquire(source, options, world.deps), request, openLocal);
+    const listing = source.kind === "cached" ? source.listing : undefined;
+    return listing ? { ...opened, listing } : opened;
   } finally {
     await world.close();
   }

@@ -203,11 +203,16 @@ class HubResolution {
       const found = await this.inspectSnapshot(cache, commit);
       this.searched.push(folder);
       if (found.state === "complete" && found.model === "checkpoint") {
-        return this.cached(folder, found, {
-          model: "checkpoint",
-          readOnly: cache !== settings.cache,
-          commit,
-        });
+        const tree = await cache.readTree(this.name.repo, commit);
+        const listing = [...(tree ?? [])].map(([name, { size }]) => ({ name, size }));
+        return {
+          ...this.cached(folder, found, {
+            model: "checkpoint",
+            readOnly: cache !== settings.cache,
+            commit,
+          }),
+          ...(tree ? { listing } : {}),
+        };
       }
       if (found.state === "incomplete")
         this.notices.push(`${folder} is incomplete: ${found.problems[0] ?? "no model"}.`);
