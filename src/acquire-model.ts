@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { areGguf, openRemoteGguf } from "./acquire-gguf.ts";
 import { openRemoteCheckpoint } from "./checkpoint/open-checkpoint.ts";
 import type { NamedFile } from "./core/byte-source.ts";
 import { CheckpointError, SourceError } from "./core/errors.ts";
@@ -56,7 +57,9 @@ export async function openHubModel(
     for (const message of source.notices) deps.onEvent({ type: "notice", message });
     if (source.kind === "remote") return await openRemote({ request, options, source, openLocal, deps });
     const { acquire } = await import("./source/acquire.ts");
-    return await openAcquired(await acquire(source, options, world.deps), request, openLocal);
+    const opened = await openAcquired(await acquire(source, options, world.deps), request, openLocal);
+    const listing = source.kind === "cached" ? source.listing : undefined;
+    return listing ? { ...opened, listing } : opened;
   } finally {
     await world.close();
   }
@@ -90,15 +93,17 @@ export async function acquireWithoutWeights(
 /** A format that was asked for also decides which weights are fetched. */
 function optionsOf({ acquire, sourceFormat }: ModelRequest): SourceOptions {
   const prefer = sourceFormat === "huggingface-torch" ? ({ prefer: "torch" } as const) : {};
-  return { ...prefer, ...acquire, expect: "checkpoint" };
+  const anyFile = sourceFormat === "gguf" && acquire?.ggufFile === undefined ? { ggufFile: "*" } : {};
+  return { ...prefer, ...acquire, ...anyFile, expect: "checkpoint" };
 }
 
 async function openAcquired(
-  { folder, source, commit, verified }: AcquiredModel,
+  { folder, files, source, commit, verified }: AcquiredModel,
   request: ModelRequest,
   openLocal: OpenLocal,
 ): Promise<OpenedModel> {
-  const opened = await openLocal({ ...request, model: folder });
+  const model = areGguf(files) ? join(folder, files[0] ?? "") : folder;
+  const opened = await openLocal({ ...request, model });
   return {
     ...opened,
     origin: { id: source, commit: commit ?? null, files: await integrities(folder, verified) },
@@ -130,16 +135,17 @@ interface RemoteWork {
 
 async function openRemote(work: RemoteWork): Promise<OpenedModel> {
   const { request, options, source } = work;
-  const sourceFormat = request.sourceFormat ?? "auto";
-  if (sourceFormat === "gguf") throw remoteGguf(source.model.repo);
+  const { repo, commit } = source.model;
   const { openRemoteFiles } = await import("./source/remote-files.ts");
   const world = await sourceDeps(work.deps);
   try {
-    const { repo, commit } = source.model;
     const files = await openRemoteFiles(source, options, world.deps);
+    const opened = areGguf(files.map(({ name }) => name))
+      ? await openRemoteGguf(files)
+      : await openRemoteTensors(request, files, repo);
     return {
-      config: await configOf(files, repo),
-      checkpoint: await openRemoteCheckpoint(repo, files, { sourceFormat }),
+      ...opened,
+      listing: source.allFiles.map(({ path: name, size }) => ({ name, size })),
       origin: { id: repo, commit, files: new Map() },
       fetch: (output) => fetchAll({ ...work, options: { ...options, output } }),
     };
@@ -148,10 +154,16 @@ async function openRemote(work: RemoteWork): Promise<OpenedModel> {
   }
 }
 
-function remoteGguf(repo: string): SourceError {
-  return new SourceError("E_REMOTE_GGUF", `${repo}: GGUF files can only be planned after their download`, {
-    hint: "run `mlc-convert download --include <file>.gguf` and name the downloaded file",
-  });
+async function openRemoteTensors(
+  { sourceFormat = "auto" }: ModelRequest,
+  files: readonly NamedFile[],
+  repo: string,
+): Promise<Pick<OpenedModel, "config" | "checkpoint">> {
+  const format = sourceFormat === "gguf" ? "auto" : sourceFormat;
+  return {
+    config: await configOf(files, repo),
+    checkpoint: await openRemoteCheckpoint(repo, files, { sourceFormat: format }),
+  };
 }
 
 async function fetchAll({ request, options, source, openLocal, deps }: RemoteWork): Promise<OpenedModel> {

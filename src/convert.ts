@@ -4,12 +4,13 @@ import { UsageError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
 import { checkOutput } from "./execute/check-target.ts";
 import { type ExecuteOptions, type WrittenOutput, writeOutputs } from "./execute/write-output.ts";
-import type { OpenDeps } from "./open-model.ts";
+import { type OpenDeps, type OpenedModel, openModel } from "./open-model.ts";
 import { type PlannedConversion, planConversion, planModel } from "./plan-conversion.ts";
+import type { MemoryWishes } from "./recommend.ts";
 import { type ConversionReport, reportOf } from "./report/conversion-report.ts";
 
-export interface ConvertRequest extends OutputOptions, ExecuteOptions {
-  /** Upstream's name of the scheme, e.g. `q4f16_1`. */
+export interface ConvertRequest extends OutputOptions, ExecuteOptions, MemoryWishes {
+  /** Upstream's name of the scheme, e.g. `q4f16_1`; `auto` for the best that fits this machine's memory. */
   readonly quantization: string;
   /** Folder that the result is put into; `{quantization}` in it stands for the scheme's name. */
   readonly output: string;
@@ -53,9 +54,10 @@ export async function convertMany(
 ): Promise<readonly ConversionReport[]> {
   const started = performance.now();
   const world = { onEvent: deps.onEvent ?? ((): void => {}), signal: deps.signal };
-  const targets = outputFolders(request.output, request.quantizations);
+  const { quantizations, model } = await settleQuantizations(request, world);
+  const targets = outputFolders(request.output, quantizations);
   world.onEvent({ type: "phase", phase: "plan" });
-  const planned = await planAll(request, targets, world);
+  const planned = await planAll({ ...request, quantizations }, { targets, model }, world);
   const outputs = await Promise.all(
     planned.map((one, index) => conversionOutput(one, { ...request, output: targets[index] as string })),
   );
@@ -77,10 +79,30 @@ export async function convertMany(
   });
 }
 
+interface Settled {
+  readonly quantizations: readonly string[];
+  /** Opened already, where that was needed to choose. */
+  readonly model?: OpenedModel;
+}
+
+/** Puts a name in the place of `auto`. */
+async function settleQuantizations(request: ConvertManyRequest, deps: OpenDeps): Promise<Settled> {
+  const { quantizations } = request;
+  if (!quantizations.includes(AUTO)) return { quantizations };
+  const { chooseQuantization } = await import("./recommend.ts");
+  const model = await openModel(request, deps);
+  const { quantization, notice } = await chooseQuantization(model, request);
+  deps.onEvent({ type: "notice", message: notice });
+  return { quantizations: quantizations.map((name) => (name === AUTO ? quantization : name)), model };
+}
+
 /** Plans every scheme from headers; then brings a model of the hub here and plans again where it now lies. */
 async function planAll(
   request: ConvertManyRequest,
-  targets: readonly string[],
+  {
+    targets,
+    model: opened,
+  }: { readonly targets: readonly string[]; readonly model: OpenedModel | undefined },
   deps: OpenDeps,
 ): Promise<readonly PlannedConversion[]> {
   const [first, ...others] = request.quantizations.map((quantization, index) => ({
@@ -89,7 +111,7 @@ async function planAll(
     ...fileNameOf(request, targets[index] as string),
   }));
   if (!first) throw noScheme();
-  const planned = [await planConversion(first, deps)];
+  const planned = [opened ? await planModel(opened, first) : await planConversion(first, deps)];
   const [{ model }] = planned as [PlannedConversion];
   for (const other of others) planned.push(await planModel(model, other));
   if (!model.fetch) return planned;
@@ -118,6 +140,7 @@ function fileNameOf({ format }: ConvertManyRequest, target: string): { readonly 
   return format === "gguf" && isGgufFile(target) ? { fileName: basename(target) } : {};
 }
 
+const AUTO = "auto";
 const PLACEHOLDER = "{quantization}";
 
 const noScheme = (): UsageError => new UsageError("E_OPTION", "expected a quantization scheme, found none");

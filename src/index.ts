@@ -28,8 +28,17 @@ export type { OutputTensor, Plan, PlanMetadata } from "./plan/plan.ts";
 export { SCHEMES, type Scheme } from "./plan/scheme.ts";
 export { type SupportRow, supportMatrix } from "./plan/support-matrix.ts";
 export { type ConversionRequest, type PlannedConversion, planConversion } from "./plan-conversion.ts";
+export {
+  type Advice,
+  chooseQuantization,
+  type MemoryWishes,
+  type RecommendationReport,
+  type RecommendRequest,
+  recommend,
+} from "./recommend.ts";
 export type { ConversionReport } from "./report/conversion-report.ts";
 export { type PlanReport, planReport } from "./report/plan-report.ts";
+export type { Assessment, Machine, Placement, Variant } from "./report/recommend-variant.ts";
 export { type AcquiredModel, acquire } from "./source/acquire.ts";
 export { type CacheEntry, type CachePlace, listCache } from "./source/cache-list.ts";
 export { type Pruned, type PruneRequest, pruneCache } from "./source/cache-prune.ts";

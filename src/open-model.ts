@@ -7,6 +7,7 @@ import { openCheckpoint } from "./checkpoint/open-checkpoint.ts";
 import { SourceError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
 import type { GgufMetadata } from "./core/gguf.ts";
+import type { ListedFile } from "./core/gguf-files.ts";
 import type { FileIntegrity } from "./core/integrity.ts";
 import type { JsonObject } from "./core/json.ts";
 import type { Checkpoint } from "./core/tensor-info.ts";
@@ -50,6 +51,8 @@ export interface OpenedModel {
   readonly origin: Origin;
   /** Of a GGUF file; it holds the tokenizer too. */
   readonly ggufMetadata?: GgufMetadata;
+  /** All files of the repository, where it was asked. */
+  readonly listing?: readonly ListedFile[];
   /** Brings the files to this machine; absent where they are here. */
   readonly fetch?: (output: { readonly folder: string; readonly nbytes: number }) => Promise<OpenedModel>;
 }
@@ -68,7 +71,8 @@ export async function openModel(request: ModelRequest, deps: OpenDeps): Promise<
 /** Opens a model whose files are on this machine. */
 export async function openLocalModel(request: ModelRequest): Promise<OpenedModel> {
   const requested = request.sourceFormat ?? "auto";
-  const gguf = await locateGguf(resolve(request.source ?? request.model), requested);
+  const place = resolve(request.source ?? request.model);
+  const gguf = await locateGguf(place, requested, request.acquire?.ggufFile);
   const opened = gguf === undefined ? undefined : await openGguf(gguf);
   if (opened && request.source === undefined) return opened;
   const { folder, name } = await locateConfig(request.model);

@@ -1,8 +1,8 @@
-import { open } from "node:fs/promises";
+import type { NamedFile } from "../core/byte-source.ts";
 import { elementCount, layoutOf } from "../core/dtype.ts";
 import type { JsonObject } from "../core/json.ts";
 import type { Checkpoint, StoredTensor, TensorInfo } from "../core/tensor-info.ts";
-import { type GgufFiles, readGguf } from "./gguf.ts";
+import { type GgufFiles, openGgufParts, readGgufFiles } from "./gguf.ts";
 import { configOf } from "./gguf-config.ts";
 import { GgufFacts } from "./gguf-facts.ts";
 import { originalTensors } from "./gguf-names.ts";
@@ -27,9 +27,18 @@ const MAX_FACTOR_BYTES = 65_536;
  * @throws {CheckpointError} `E_GGUF_…`
  */
 export async function openGgufModel(path: string): Promise<GgufModel> {
-  const gguf = await readGguf(path);
+  return openGgufFiles(await openGgufParts(path));
+}
+
+/**
+ * Opens a GGUF model wherever its files are, reading headers and the few tensors that stand for config fields.
+ * @param files the file, or all parts in order
+ * @throws {CheckpointError} `E_GGUF_…`
+ */
+export async function openGgufFiles(files: readonly NamedFile[]): Promise<GgufModel> {
+  const gguf = await readGgufFiles(files);
   const facts = new GgufFacts(gguf.metadata);
-  const config = configOf(facts, gguf.tensors, await readRopeTensors(gguf));
+  const config = configOf(facts, gguf.tensors, await readRopeTensors(gguf, files));
   const { heads, kvHeads, headDim, experts, architecture } = facts;
   const { tensors, storedForms } = originalTensors(gguf.tensors, {
     architecture,
@@ -70,24 +79,23 @@ function quantizedNotice(tensors: ReadonlyMap<string, TensorInfo>): readonly str
   ];
 }
 
-async function readRopeTensors(gguf: GgufFiles): Promise<RopeTensors> {
-  const freqs = await readFactors(gguf, "rope_freqs.weight");
-  const long = await readFactors(gguf, "rope_factors_long.weight");
-  const short = await readFactors(gguf, "rope_factors_short.weight");
+async function readRopeTensors(gguf: GgufFiles, files: readonly NamedFile[]): Promise<RopeTensors> {
+  const read = (name: string): Promise<Float32Array | undefined> => readFactors(gguf, files, name);
+  const freqs = await read("rope_freqs.weight");
+  const long = await read("rope_factors_long.weight");
+  const short = await read("rope_factors_short.weight");
   return { ...(freqs && { freqs }), ...(long && { long }), ...(short && { short }) };
 }
 
-async function readFactors({ files, tensors }: GgufFiles, name: string): Promise<Float32Array | undefined> {
+async function readFactors(
+  { tensors }: GgufFiles,
+  files: readonly NamedFile[],
+  name: string,
+): Promise<Float32Array | undefined> {
   const info = tensors.get(name);
-  const path = info && files[info.file]?.path;
-  if (!info || path === undefined || info.dtype !== "float32" || info.nbytes > MAX_FACTOR_BYTES)
-    return undefined;
-  const handle = await open(path);
-  try {
-    const bytes = new DataView(new ArrayBuffer(info.nbytes));
-    const { bytesRead } = await handle.read(bytes, 0, info.nbytes, info.byteOffset);
-    return Float32Array.from({ length: Math.floor(bytesRead / 4) }, (_, i) => bytes.getFloat32(i * 4, true));
-  } finally {
-    await handle.close();
-  }
+  const file = info && files[info.file];
+  if (!info || !file || info.dtype !== "float32" || info.nbytes > MAX_FACTOR_BYTES) return undefined;
+  const bytes = await file.read(info.byteOffset, info.byteOffset + info.nbytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Float32Array.from({ length: Math.floor(bytes.length / 4) }, (_, i) => view.getFloat32(i * 4, true));
 }

@@ -1,9 +1,10 @@
-import { open } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
+import type { NamedFile } from "../core/byte-source.ts";
 import { CheckpointError, listProblems } from "../core/errors.ts";
 import { type GgufMetadata, ggufNumber } from "../core/gguf.ts";
 import type { CheckpointFile, TensorInfo } from "../core/tensor-info.ts";
 import { type GgufHeader, readGgufHeader } from "./gguf-header.ts";
+import { openLocalFile } from "./local-file.ts";
 
 /** A GGUF model as its files describe it, under their own tensor names. */
 export interface GgufFiles {
@@ -39,9 +40,35 @@ export function ggufPartNames(name: string): readonly string[] {
  * @throws {CheckpointError} `E_GGUF_…`, naming the file and what is wrong with it
  */
 export async function readGguf(path: string): Promise<GgufFiles> {
+  return readGgufFiles(await openGgufParts(path));
+}
+
+/**
+ * The file that is named, or all parts of the split model that it belongs to.
+ * @throws {CheckpointError} `E_GGUF_MISSING_PART`
+ */
+export async function openGgufParts(path: string): Promise<readonly NamedFile[]> {
+  const files: NamedFile[] = [];
+  for (const name of ggufPartNames(basename(path))) {
+    const file = await openLocalFile(dirname(path), name);
+    if (!file) {
+      throw new CheckpointError("E_GGUF_MISSING_PART", `${name} cannot be opened`, {
+        hint: "all parts of a split model must lie in one folder",
+      });
+    }
+    files.push(file);
+  }
+  return files;
+}
+
+/**
+ * Reads the headers of a GGUF model wherever its files are.
+ * @param files the file, or all parts in order
+ * @throws {CheckpointError} `E_GGUF_…`, naming the file and what is wrong with it
+ */
+export async function readGgufFiles(files: readonly NamedFile[]): Promise<GgufFiles> {
   const parts: Part[] = [];
-  for (const name of ggufPartNames(basename(path)))
-    parts.push(await readPart(join(dirname(path), name), name));
+  for (const file of files) parts.push(await readPart(file));
   checkSplit(parts);
   const tensors = new Map<string, TensorInfo>();
   for (const [file, part] of parts.entries()) {
@@ -61,30 +88,13 @@ interface Part {
   readonly header: GgufHeader;
 }
 
-async function readPart(path: string, name: string): Promise<Part> {
-  const handle = await open(path).catch((cause: unknown) => {
-    throw new CheckpointError("E_GGUF_MISSING_PART", `${name} cannot be opened`, {
-      hint: "all parts of a split model must lie in one folder",
-      cause,
-    });
-  });
-  try {
-    const { size } = await handle.stat();
-    const readStart = async (length: number): Promise<Uint8Array> => {
-      const bytes = new Uint8Array(length);
-      for (let at = 0; at < length; ) {
-        const { bytesRead } = await handle.read(bytes, at, length - at, at);
-        if (bytesRead === 0)
-          throw new CheckpointError("E_GGUF_TRUNCATED", `${name} shrank while it was read`);
-        at += bytesRead;
-      }
-      return bytes;
-    };
-    const header = await readGgufHeader({ name, size, readStart });
-    return { file: { path, name, size }, header };
-  } finally {
-    await handle.close();
-  }
+async function readPart({ path, name, size, read }: NamedFile): Promise<Part> {
+  const readStart = async (length: number): Promise<Uint8Array> => {
+    const bytes = await read(0, length);
+    if (bytes.length === length) return bytes;
+    throw new CheckpointError("E_GGUF_TRUNCATED", `${name} shrank while it was read`);
+  };
+  return { file: { path, name, size }, header: await readGgufHeader({ name, size, readStart }) };
 }
 
 /** What the parts say about themselves must agree with their names and with each other. */

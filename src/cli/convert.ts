@@ -5,12 +5,13 @@ import type { ConversionReport } from "../report/conversion-report.ts";
 import { type TensorQuality, worstOf } from "../report/statistics.ts";
 import { type ChatFlags, chatOptionsOf, withChatOptions } from "./chat-options.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
+import { type MemoryFlags, withMemoryOptions } from "./memory-options.ts";
 import { byteSize, collect, deviceName, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
 import { toSourceOptions, withoutSourceFlags } from "./source-flags.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
 
-interface ConvertFlags extends ConversionFlags, ChatFlags {
+interface ConvertFlags extends ConversionFlags, ChatFlags, MemoryFlags {
   readonly quantization: readonly string[];
   readonly output: string;
   readonly device: string;
@@ -37,10 +38,11 @@ Examples:
   $ mlc-convert ./gemma-2-2b -q q4f16_1 -q q4f32_1 -o ./gemma-2-2b-{quantization}-MLC
   $ mlc-convert ./Llama-3.1-70B -q q4f16_1 --preshard 4 --rank 2 -o ./part-2
   $ mlc-convert ./Llama-3.2-1B-Instruct --format gguf -q Q4_K_M -o Llama-3.2-1B-Instruct-Q4_K_M.gguf
+  $ mlc-convert ./Llama-3.2-1B-Instruct --format gguf -q auto --ram 8G -o ./out
   $ mlc-convert ./Llama-3.2-1B-Instruct-BF16.gguf -q q4f16_1 -o ./Llama-3.2-1B-q4f16_1-MLC`;
 
 const SCHEME_HELP =
-  "quantization scheme, e.g. q4f16_1, or with --format gguf e.g. Q4_K_M; give it several times to read the source once for all";
+  "quantization scheme, e.g. q4f16_1, or with --format gguf e.g. Q4_K_M; auto for the best that fits the memory (see `recommend`); give it several times to read the source once for all";
 const OUTPUT_HELP =
   "folder for the result, or the .gguf file itself; {quantization} in it stands for the scheme, " +
   "and several schemes without it go into folders of their names in it";
@@ -68,7 +70,7 @@ export function registerConvert(program: Command): void {
 }
 
 function withOptions(command: Command): Command {
-  return withPrinting(withChatOptions(withConversionOptions(command)))
+  return withPrinting(withChatOptions(withMemoryOptions(withConversionOptions(command))))
     .option("--device <name>", DEVICE_HELP, deviceName, "cpu")
     .option("--backend <name>", "kernels to use: auto, or one that `doctor` lists", "auto")
     .option("--threads <count>", "worker threads (default: all processors)", positiveInteger)

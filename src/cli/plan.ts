@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { PlanReport } from "../report/plan-report.ts";
+import { columns } from "./columns.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { runCommand } from "./run-command.ts";
 import { toSourceOptions, withoutSourceFlags } from "./source-flags.ts";
@@ -56,12 +57,4 @@ function tableOf(report: PlanReport): readonly string[] {
     ...report.unused.map((name) => `unused: ${name}`),
     ...report.notices.map((notice) => `note: ${notice}`),
   ];
-}
-
-/** Pads cells so that columns line up; the last column is left as it is. */
-function columns(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => (row[at] ?? "").length)));
-  return rows.map((row) =>
-    row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join("  "),
-  );
 }

@@ -9,6 +9,7 @@ import { registerGenConfig } from "./gen-config.ts";
 import { registerModels } from "./models.ts";
 import { registerPlan } from "./plan.ts";
 import { createPrinter } from "./printer.ts";
+import { registerRecommend } from "./recommend.ts";
 import { registerVerify } from "./verify.ts";
 import { registerWeb } from "./web.ts";
 
@@ -17,6 +18,7 @@ const USAGE_EXIT_CODE = 2;
 const COMMANDS: readonly ((program: Command) => void)[] = [
   registerConvert,
   registerPlan,
+  registerRecommend,
   registerVerify,
   registerDownload,
   registerCache,

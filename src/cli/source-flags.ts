@@ -12,6 +12,7 @@ export interface SourceFlags {
   /** `--token <t>` gives text, `--no-token` gives false. */
   readonly token?: string | boolean;
   readonly endpoint?: string;
+  readonly ggufFile?: string;
   readonly include?: string[];
   readonly exclude?: string[];
   readonly maxFiles?: string;
@@ -33,6 +34,7 @@ export function addSourceFlags(command: Command): Command {
     .option("--token <token>", "token for private and gated models")
     .option("--no-token", "send no token, whatever is stored")
     .option("--endpoint <address>", "address of the hub or a mirror")
+    .option("--gguf-file <name>", "which GGUF file of the model: its name, a pattern, or e.g. Q4_K_M")
     .option("--include <pattern...>", "fetch the files that match, instead of the usual choice")
     .option("--exclude <pattern...>", "leave out files that match")
     .option("--max-files <n>", "files at a time (4)")
@@ -56,6 +58,7 @@ export function toSourceOptions(flags: SourceFlags): SourceOptions {
     localFilesOnly: flags.localFilesOnly,
     token: tokenOf(flags),
     endpoint: flags.endpoint,
+    ggufFile: flags.ggufFile,
     include: flags.include,
     exclude: flags.exclude,
     forceRedo: flags.forceDownload,

@@ -16,6 +16,9 @@ export interface MemoryShape {
   readonly experts?: { readonly used: number; readonly feedForward: number };
 }
 
+/** Types that a key-value cache is kept in. */
+export type CacheType = "f32" | "f16" | "q8_0";
+
 export interface MemoryRequest {
   readonly shape: MemoryShape;
   /** Sum of all files, in bytes. */
@@ -23,7 +26,7 @@ export interface MemoryRequest {
   /** In tokens. */
   readonly context: number;
   /** Type of the key-value cache; default `f16`. */
-  readonly cache?: "f16" | "q8_0";
+  readonly cache?: CacheType;
   /** Tokens computed at once; default 512. */
   readonly batch?: number;
   /** Default true. */
@@ -40,7 +43,7 @@ export interface MemoryEstimate {
 
 const CACHE_CELLS = 256;
 const FLOAT_BYTES = 4;
-const ELEMENT_BYTES = { f16: 2, q8_0: 34 / 32 } as const;
+const ELEMENT_BYTES: Readonly<Record<CacheType, number>> = { f32: 4, f16: 2, q8_0: 34 / 32 };
 
 const inCells = (tokens: number): number => Math.ceil(tokens / CACHE_CELLS) * CACHE_CELLS;
 
@@ -52,12 +55,35 @@ export function estimateMemory(request: MemoryRequest): MemoryEstimate {
   return { weights, cache, compute, total: weights + cache + compute };
 }
 
-function cacheBytes({ shape, context, cache = "f16", batch = 512 }: MemoryRequest): number {
+/** The factors of the cache's size. */
+export interface CacheTerms {
+  /** Layers that keep every token, and tokens that each keeps. */
+  readonly full: { readonly layers: number; readonly cells: number };
+  /** Layers with a window, and tokens that each keeps. */
+  readonly sliding: { readonly layers: number; readonly cells: number };
+  readonly kvHeads: number;
+  /** Of one key and one value. */
+  readonly elements: number;
+  readonly elementBytes: number;
+}
+
+/** What the key-value cache of a model is made of, for its arithmetic to be shown. */
+export function cacheTerms({ shape, context, cache = "f16", batch = 512 }: MemoryRequest): CacheTerms {
   const cells = inCells(context);
-  const sliding = shape.sliding ?? { layers: 0, window: 0 };
-  const slidingCells = Math.min(cells, inCells(sliding.window + batch));
-  const layerCells = (shape.layers - sliding.layers) * cells + sliding.layers * slidingCells;
-  return layerCells * shape.kvHeads * (shape.keyLength + shape.valueLength) * ELEMENT_BYTES[cache];
+  const { layers, window } = shape.sliding ?? { layers: 0, window: 0 };
+  return {
+    full: { layers: shape.layers - layers, cells },
+    sliding: { layers, cells: Math.min(cells, inCells(window + batch)) },
+    kvHeads: shape.kvHeads,
+    elements: shape.keyLength + shape.valueLength,
+    elementBytes: ELEMENT_BYTES[cache],
+  };
+}
+
+function cacheBytes(request: MemoryRequest): number {
+  const { full, sliding, kvHeads, elements, elementBytes } = cacheTerms(request);
+  const layerCells = full.layers * full.cells + sliding.layers * sliding.cells;
+  return layerCells * kvHeads * elements * elementBytes;
 }
 
 function computeBytes({ shape, context, batch = 512, flashAttention = true }: MemoryRequest): number {

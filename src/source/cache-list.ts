@@ -90,7 +90,10 @@ async function describe(
   known: Pick<CacheEntry, "repo" | "revisions" | "commit" | "place" | "since">,
   sizes?: ReadonlyMap<string, number>,
 ): Promise<CacheEntry | undefined> {
-  const { state, model, problems } = await inspectFolder(folder, sizes ? { sizes } : {});
+  const { state, model, problems } = await inspectFolder(folder, {
+    gguf: true,
+    ...(sizes ? { sizes } : {}),
+  });
   const files = await filesBelow(folder);
   if (model === undefined && files.length === 0) return undefined;
   const nbytes = files.reduce((sum, file) => sum + file.size, 0);

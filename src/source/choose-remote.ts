@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import path from "node:path";
 import { listProblems, SourceError } from "../core/errors.ts";
 import { decide } from "./cache-policy.ts";
+import { chooseGguf } from "./choose-gguf.ts";
 import { convertedFolder } from "./converted-cache.ts";
 import {
   type ConvertedShard,
@@ -44,11 +45,14 @@ export async function chooseRemote(remote: RemoteModel, question: RemoteQuestion
   const allFiles = await remote.client.listFiles(remote.model);
   const byName = new Map(allFiles.map((file) => [file.path, file]));
   const names = new Set(byName.keys());
-  const modelKind = checkRepositoryKind(recognise(names), names, remote, question.options.expect);
-  const chosen =
-    modelKind === "converted"
-      ? await chooseConverted(remote, byName)
-      : await chooseCheckpoint(remote, byName, question.options);
+  const listed = allFiles.map(({ path: name, size }) => ({ name, size }));
+  const { options } = question;
+  const where = `${remote.model.repo} at ${remote.model.revision}`;
+  const gguf = options.expect === "converted" ? undefined : chooseGguf(listed, options, where);
+  const modelKind = gguf
+    ? "checkpoint"
+    : checkRepositoryKind(recognise(names), names, remote, options.expect);
+  const chosen = await chooseFiles(remote, byName, { modelKind, gguf, options });
   const lacking = chosen.names.filter((name) => !byName.has(name));
   if (lacking.length > 0) {
     throw new SourceError(
@@ -59,12 +63,11 @@ export async function chooseRemote(remote: RemoteModel, question: RemoteQuestion
       },
     );
   }
-  const usual = question.options.skipWeights
-    ? chosen.names.filter((name) => !isWeight(name, chosen))
-    : chosen.names;
-  const files = filterFiles(names, usual, question.options).flatMap((name) => byName.get(name) ?? []);
-  const notices = [...question.notices, ...chosen.notices, ...missingNotices(names)];
-  const where = await whatIsThere(remote, question, { modelKind, files });
+  const usual = options.skipWeights ? chosen.names.filter((name) => !isWeight(name, chosen)) : chosen.names;
+  const files = filterFiles(names, usual, options).flatMap((name) => byName.get(name) ?? []);
+  const missing = gguf ? [] : missingNotices(names);
+  const notices = [...question.notices, ...chosen.notices, ...missing];
+  const there = await whatIsThere(remote, question, { modelKind, files });
   return {
     kind: "remote",
     model: remote.model,
@@ -73,8 +76,24 @@ export async function chooseRemote(remote: RemoteModel, question: RemoteQuestion
     allFiles,
     shards: chosen.shards,
     notices,
-    ...where,
+    ...there,
   };
+}
+
+function chooseFiles(
+  remote: RemoteModel,
+  byName: ReadonlyMap<string, RemoteFile>,
+  known: {
+    readonly modelKind: ModelKind;
+    readonly gguf: readonly string[] | undefined;
+    readonly options: SourceOptions;
+  },
+): Chosen | Promise<Chosen> {
+  const { modelKind, gguf, options } = known;
+  if (gguf) return { names: gguf, shards: [], notices: [] };
+  return modelKind === "converted"
+    ? chooseConverted(remote, byName)
+    : chooseCheckpoint(remote, byName, options);
 }
 
 function checkRepositoryKind(
@@ -140,7 +159,7 @@ async function chooseConverted(
 }
 
 function isWeight(name: string, { shards }: Chosen): boolean {
-  return /\.(safetensors|bin)$/.test(name) || shards.some((shard) => shard.name === name);
+  return /\.(safetensors|bin|gguf)$/.test(name) || shards.some((shard) => shard.name === name);
 }
 
 /** What the writable cache holds of the chosen files, and what is to be done. */

@@ -28,6 +28,10 @@ export interface ChoiceOptions {
   readonly prefer?: WeightPreference;
   /** Configuration and tokenizer only. */
   readonly skipWeights?: boolean;
+  /** The GGUF model to take: a file's name, a pattern, or a piece of the name such as `Q4_K_M`. */
+  readonly ggufFile?: string;
+  /** Where several GGUF models fit, take the smallest: for looking at headers only. */
+  readonly anyGguf?: boolean;
   /** Patterns (`*`, `**`, `?`): take these instead of the usual choice. */
   readonly include?: readonly string[];
   /** Patterns of files to leave out. */

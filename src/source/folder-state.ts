@@ -29,6 +29,8 @@ export interface FolderState {
 export interface FolderQuestion {
   readonly prefer?: WeightPreference;
   readonly skipWeights?: boolean;
+  /** GGUF files alone are a model too. */
+  readonly gguf?: boolean;
   /** Sizes that are known from elsewhere. */
   readonly sizes?: ReadonlyMap<string, number>;
 }
@@ -39,7 +41,8 @@ export async function inspectFolder(folder: string, question: FolderQuestion = {
   if (!names) return { state: "absent", model: undefined, problems: [], pointers: [], files: [] };
   const leftovers = [...names].filter((name) => /\.(incomplete|journal)$/.test(name));
   const problems = leftovers.map((name) => `${name}: left by an unfinished download`);
-  const model = kindOf(names);
+  const ggufOnly = question.gguf === true && isGgufOnly(names);
+  const model = ggufOnly ? "checkpoint" : kindOf(names);
   const pointers = await findPointers(folder, names);
   problems.push(...pointers.map((name) => `${name}: a git-lfs pointer instead of the content`));
   const expected = await expectedFiles(folder, names, { model, question, problems });
@@ -47,6 +50,10 @@ export async function inspectFolder(folder: string, question: FolderQuestion = {
   const whole = model !== undefined && problems.length === 0;
   const files = [...expected.keys()].filter((name) => names.has(name));
   return { state: whole ? "complete" : "incomplete", model, problems, pointers, files };
+}
+
+function isGgufOnly(names: ReadonlySet<string>): boolean {
+  return recognise(names) === undefined && [...names].some((name) => name.endsWith(".gguf"));
 }
 
 /** A kind also for folders that lack their index. */
@@ -83,7 +90,9 @@ async function expectedFiles(
   const expected = new Map<string, number | undefined>();
   const expect = (name: string, size = question.sizes?.get(name)) => expected.set(name, size);
   try {
-    if (model === "converted") {
+    if (question.gguf && isGgufOnly(names)) {
+      for (const name of names) if (name.endsWith(".gguf")) expect(name);
+    } else if (model === "converted") {
       for (const name of names) expect(name);
       const index = convertedIndex(names);
       if (index === undefined) problems.push("tensor-cache.json: missing");

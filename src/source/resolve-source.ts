@@ -2,7 +2,9 @@ import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { listProblems, SourceError } from "../core/errors.ts";
+import { filesBelow } from "./cache-list.ts";
 import { type CacheDecision, decide, forbidsDownload } from "./cache-policy.ts";
+import { chooseGguf, holdsGguf, inspectGguf } from "./choose-gguf.ts";
 import { chooseRemote } from "./choose-remote.ts";
 import { convertedFolder, inspectConverted } from "./converted-cache.ts";
 import type { SourceDeps } from "./deps.ts";
@@ -57,7 +59,7 @@ async function resolveLocal(typed: string, options: SourceOptions): Promise<Loca
       notices,
     };
   }
-  const { model, pointers, files } = await inspectFolder(full, choiceOf(options));
+  const { model, pointers, files } = await inspectFolder(full, { ...choiceOf(options), gguf: true });
   if (pointers.length > 0) throw pointerError(full, pointers);
   checkKind(model, options.expect, typed);
   return { kind: "local", path: full, isFile: false, model, files, notices };
@@ -151,6 +153,7 @@ class HubResolution {
 
   private async findReadOnly(): Promise<CachedSource | undefined> {
     const { options, deps } = this.around;
+    if (options.ggufFile !== undefined) return undefined;
     for (const base of readOnlyBases(deps)) {
       const folder = convertedFolder(path.join(base, "hf"), this.name);
       this.searched.push(folder);
@@ -200,11 +203,16 @@ class HubResolution {
       const found = await this.inspectSnapshot(cache, commit);
       this.searched.push(folder);
       if (found.state === "complete" && found.model === "checkpoint") {
-        return this.cached(folder, found, {
-          model: "checkpoint",
-          readOnly: cache !== settings.cache,
-          commit,
-        });
+        const tree = await cache.readTree(this.name.repo, commit);
+        const listing = [...(tree ?? [])].map(([name, { size }]) => ({ name, size }));
+        return {
+          ...this.cached(folder, found, {
+            model: "checkpoint",
+            readOnly: cache !== settings.cache,
+            commit,
+          }),
+          ...(tree ? { listing } : {}),
+        };
       }
       if (found.state === "incomplete")
         this.notices.push(`${folder} is incomplete: ${found.problems[0] ?? "no model"}.`);
@@ -215,7 +223,16 @@ class HubResolution {
   private async inspectSnapshot(cache: HubCache, commit: string): Promise<FolderState> {
     const tree = await cache.readTree(this.name.repo, commit);
     const sizes = new Map([...(tree ?? [])].map(([name, file]) => [name, file.size] as const));
-    return inspectFolder(cache.snapshot(this.name.repo, commit), { ...choiceOf(this.around.options), sizes });
+    const { repo, revision } = this.name;
+    const folder = cache.snapshot(repo, commit);
+    const { options } = this.around;
+    const listed = tree ? [...sizes].map(([name, size]) => ({ name, size })) : await filesBelow(folder);
+    // Without the list of all files, what is meant may be among those that are not here.
+    const known = tree !== undefined || holdsGguf(listed, options);
+    const gguf = known ? chooseGguf(listed, options, `${repo} at ${revision}`) : undefined;
+    if (gguf && gguf.length > 0) return inspectGguf(folder, gguf, sizes);
+    if (options.ggufFile !== undefined) return inspectGguf(folder, [options.ggufFile], sizes);
+    return inspectFolder(folder, { ...choiceOf(this.around.options), sizes });
   }
 
   /** What the revision was when it was last fetched. */

@@ -1,3 +1,4 @@
+import type { ListedFile } from "../core/gguf-files.ts";
 import type { CacheDecision } from "./cache-policy.ts";
 import type { ConvertedShard, ModelKind } from "./file-choice.ts";
 import type { HubModel, RemoteFile } from "./hub-client.ts";
@@ -38,6 +39,8 @@ export interface CachedSource extends Told {
   readonly model: ModelKind;
   readonly files: readonly string[];
   readonly readOnly: boolean;
+  /** All files of the commit, where an earlier list of the hub is kept. */
+  readonly listing?: readonly ListedFile[];
 }
 
 /** A model on the hub at a commit, with the files to fetch. */

@@ -19,6 +19,8 @@ interface Needs {
   readonly feature: string;
   readonly programs: readonly string[];
   readonly packages?: readonly string[];
+  /** Files that a script of ours fetches, by the command that does so. */
+  readonly fetched?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -27,8 +29,10 @@ interface Needs {
  * Without them the tests are listed as skipped, and the reason is printed; where the environment variable
  * MLC_CONVERT_REQUIRE (a list with commas) names `feature`, as in CI, the suite fails instead.
  */
-export function describeWith({ feature, programs, packages = [] }: Needs, tests: () => void): void {
+export function describeWith(needs: Needs, tests: () => void): void {
+  const { feature, programs, packages = [], fetched = {} } = needs;
   const missing = [
+    ...Object.keys(fetched).filter((command) => !existsSync(fetched[command] ?? "")),
     ...programs.filter((program) => !hasProgram(program)),
     ...packages.filter((name) => !hasPackage(name)),
   ];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { encodingOfName, ggufVariants } from "../../src/report/gguf-variants.ts";
 import { estimateMemory, type MemoryShape } from "../../src/report/memory-estimate.ts";
-import { recommendVariant } from "../../src/report/recommend-variant.ts";
+import { MLC_LLM, recommendVariant } from "../../src/report/recommend-variant.ts";
 
 const shape = (
   [layers, hidden, vocab, heads, kvHeads, head]: readonly [number, number, number, number, number, number],
@@ -81,9 +81,48 @@ describe("recommending a variant", () => {
     expect(shared?.gpu.need).toBeLessThanOrEqual(shared?.gpu.usable ?? 0);
   });
 
-  it("shows the arithmetic of every known variant, best first", () => {
+  it("says how long a context could be at most", () => {
+    const at = (ram: number, contextLimit: number): readonly number[] =>
+      recommendVariant(variants.slice(2, 3), {
+        shape: LLAMA_8B,
+        context: 4096,
+        contextLimit,
+        machine: { ram },
+      }).assessed.map((each) => each.longestContext);
+    expect(at(64e9, 131_072)).toEqual([131_072]);
+    expect(at(5e9, 131_072)).toEqual([0]);
+    // 10e9 - 2e9 for the system - 0.3e9 reserve - 4.91e9 weights - 0.28e9 compute leaves 2.5e9 for the cache.
+    const [longest = 0] = at(10e9, 131_072);
+    expect(longest).toBe(
+      Math.floor((8e9 - 0.3e9 - 4.91e9 - 512 * 4 * (128_256 + 8192)) / 131_072 / 256) * 256,
+    );
+  });
+
+  it("does not share layers out for an engine that cannot", () => {
+    const mlc = [{ name: "q4f16_1", quantization: "q4f16_1", weightBytes: 4.5e9 }];
+    const take = (vram: number) =>
+      recommendVariant(mlc, {
+        shape: LLAMA_8B,
+        context: 4096,
+        machine: { ram: 32e9, vram },
+        engine: MLC_LLM,
+      }).chosen;
+    expect(take(8e9)).toMatchObject({ placement: "gpu", gpuLayers: 32 });
+    expect(take(4e9)).toMatchObject({ placement: "cpu", gpuLayers: 0 });
+  });
+
+  it("takes what it cannot rank only where there is nothing else", () => {
+    const others = [{ name: "x-Q4_1.gguf", quantization: "Q4_1", weightBytes: 5e9 }];
+    const question = { shape: LLAMA_8B, context: 4096, machine: { ram: 16e9 } };
+    expect(recommendVariant(others, question).chosen?.variant.quantization).toBe("Q4_1");
+    const both = [...others, { name: "y", quantization: "Q2_K", weightBytes: 3e9 }];
+    expect(recommendVariant(both, question).chosen?.variant.quantization).toBe("Q2_K");
+  });
+
+  it("shows the arithmetic of every variant, best first", () => {
     const { assessed } = choose(12e9);
-    expect(assessed.map(({ variant }) => variant.name)).toEqual(["F16", "Q8_0", "Q6_K", "Q4_K_M", "Q2_K"]);
+    const names = assessed.map(({ variant }) => variant.name);
+    expect(names).toEqual(["F16", "Q8_0", "Q6_K", "Q4_K_M", "Q2_K", "IQ1_S"]);
     for (const { main, memory } of assessed) expect(main.need).toBeCloseTo(300e6 + memory.total, -1);
   });
 });
@@ -112,8 +151,8 @@ describe("variants of a repository", () => {
       { name: "config.json", size: 1 },
     ];
     expect(ggufVariants(files)).toEqual([
-      { name: "a-Q8_0-00001-of-00002.gguf", quantization: "Q8_0", weightBytes: 15 },
       { name: "a-Q2_K.gguf", quantization: "Q2_K", weightBytes: 4 },
+      { name: "a-Q8_0-00001-of-00002.gguf", quantization: "Q8_0", weightBytes: 15 },
     ]);
   });
 });
