@@ -88,9 +88,10 @@ interface Part {
   readonly header: GgufHeader;
 }
 
-async function readPart({ path, name, size, read }: NamedFile): Promise<Part> {
+async function readPart(file: NamedFile): Promise<Part> {
+  const { path, name, size } = file;
   const readStart = async (length: number): Promise<Uint8Array> => {
-    const bytes = await read(0, length);
+    const bytes = await file.read(0, length);
     if (bytes.length === length) return bytes;
     throw new CheckpointError("E_GGUF_TRUNCATED", `${name} shrank while it was read`);
   };

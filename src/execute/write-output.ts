@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
+import { anySignal } from "../core/any-signal.ts";
 import type { ConvertEvent, OnEvent } from "../core/events.ts";
 import type { FileFrame, Layout, Shard, ShardResult } from "../core/layout.ts";
 import { chooseBackend } from "../native/addon.ts";
@@ -186,7 +187,7 @@ async function fill(outputs: readonly OpenOutput[], context: Context): Promise<r
   if (outputs[0]) await checkDiskSpace(outputs[0].staging.folder, total);
   deps.onEvent({ type: "phase", phase: "convert" });
   const stops = outputs.map(({ staging }) => staging.lost);
-  const signal = AbortSignal.any(deps.signal ? [deps.signal, ...stops] : stops);
+  const signal = anySignal(deps.signal ? [deps.signal, ...stops] : stops);
   const run = await runShards(inputs, settings, { onEvent: deps.onEvent, signal });
   for (const [index, { request }] of outputs.entries()) {
     if (options.strict)

@@ -1,3 +1,4 @@
+import { anySignal } from "../core/any-signal.ts";
 import { UsageError } from "../core/errors.ts";
 import { ConnectionGate } from "./connection-gate.ts";
 import type { SourceDeps } from "./deps.ts";
@@ -39,7 +40,7 @@ export async function downloadAll(
   const ranges = counted("the number of ranges", options.ranges ?? 4);
   const timing = options.timing ?? DEFAULT_TIMING;
   const stop = new AbortController();
-  const signal = deps.signal ? AbortSignal.any([stop.signal, deps.signal]) : stop.signal;
+  const signal = deps.signal ? anySignal([stop.signal, deps.signal]) : stop.signal;
   const now = () => performance.now();
   const context: DownloadContext = {
     deps,

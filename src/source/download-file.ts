@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { readFile } from "node:fs/promises";
+import { anySignal } from "../core/any-signal.ts";
 import { SourceError } from "../core/errors.ts";
 import type { ConnectionGate } from "./connection-gate.ts";
 import type { SourceDeps } from "./deps.ts";
@@ -129,7 +130,7 @@ class FileDownload {
     this.context.onBytes(this.name, this.part.written.nbytes);
     this.hash.advance(this.part.written.prefix);
     const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, this.context.signal]);
+    const signal = anySignal([stop.signal, this.context.signal]);
     setMaxListeners(0, signal);
     const wanted = Math.ceil((this.size - this.part.written.nbytes) / this.claimBytes);
     const count = this.wholeOnly ? Math.min(1, wanted) : Math.min(this.context.ranges, wanted);
@@ -212,7 +213,7 @@ class FileDownload {
     const { gate } = this.context;
     await gate.enter(how.signal);
     const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, how.signal]);
+    const signal = anySignal([stop.signal, how.signal]);
     try {
       const content = await this.task.content.open({
         range: this.wholeOnly ? undefined : claim,

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { anySignal } from "../core/any-signal.ts";
 import { SourceError } from "../core/errors.ts";
 import type { SourceDeps } from "./deps.ts";
 import type { HubClient, HubModel, RemoteFile } from "./hub-client.ts";
@@ -57,7 +58,7 @@ export function readRemoteRange(
   const { path, size } = content.file;
   return client.retrying(path, async () => {
     const stop = new AbortController();
-    const signal = deps.signal ? AbortSignal.any([stop.signal, deps.signal]) : stop.signal;
+    const signal = deps.signal ? anySignal([stop.signal, deps.signal]) : stop.signal;
     const answer = await content.open({ range, etag: undefined, signal });
     const [start, end] = range;
     const found = answer.reply.header("content-range");
