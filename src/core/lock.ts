@@ -30,6 +30,8 @@ interface Holder extends Owner {
 
 const STALE_MS = 30_000;
 const POLL_MS = 100;
+/** A lock that names nobody is one whose maker died before writing its name, which takes no time. */
+const NAMELESS_STALE_MS = 3000;
 /** Beyond this, the difference between a file's time and ours is no matter of clocks. */
 const CLOCKS_DIFFER_MS = 3_600_000;
 
@@ -126,7 +128,8 @@ class HeartbeatWatch {
       this.seen = { stamp: stats.mtimeMs, at: now };
       return seen === undefined ? "unsure" : "lives";
     }
-    return now - seen.at > this.staleMs ? "gone" : "unsure";
+    const patience = owner ? this.staleMs : Math.min(this.staleMs, NAMELESS_STALE_MS);
+    return now - seen.at > patience ? "gone" : "unsure";
   }
 }
 
