@@ -5,6 +5,7 @@ import { openCheckpoint } from "../src/checkpoint/open-checkpoint.ts";
 import { type ConvertRequest, convert } from "../src/convert.ts";
 import { listBackends } from "../src/native/addon.ts";
 import type { TensorQuality } from "../src/report/statistics.ts";
+import { goldenPath } from "./gguf/golden.ts";
 import { buildGoldenCase, readGoldenCase } from "./support/golden-case.ts";
 import { tempFolder } from "./support/temp-folder.ts";
 import { tensorBytes } from "./support/tensor-bytes.ts";
@@ -150,6 +151,51 @@ describe("statistics", () => {
     expect(large?.infiniteScales).toBeGreaterThan(0);
     const lost = row(rows, norm);
     expect(lost?.nonFinite).toBe(lost?.elements);
+  });
+
+  it.each(["Q8_0", "Q4_0", "F16"])(
+    "of a GGUF file in %s are the same with every backend",
+    async (quantization) => {
+      const model = goldenPath("files/tiny-llama.gguf");
+      const folder = await tempFolder();
+      const rows = async (backend: string): Promise<readonly TensorQuality[]> => {
+        const output = join(folder, `${backend}.gguf`);
+        const request = {
+          model,
+          quantization,
+          format: "gguf",
+          output,
+          sync: false,
+          stats: true,
+          force: true,
+        } as const;
+        return (await convert({ ...request, backend })).statistics ?? [];
+      };
+      const expected = await rows("reference");
+      const lossy = expected.filter(({ encoding }) => encoding !== "raw");
+      if (quantization !== "F16") {
+        expect(lossy.length).toBeGreaterThan(0);
+        for (const { maxError, signalToNoiseDb } of lossy) {
+          expect(maxError).toBeGreaterThan(0);
+          expect(signalToNoiseDb).toBeGreaterThan(quantization === "Q8_0" ? 35 : 15);
+        }
+      }
+      for (const backend of BACKENDS) expect(await rows(backend), backend).toEqual(expected);
+    },
+  );
+
+  it("of what is copied count what is not finite, and no error", async () => {
+    const norm = "model.norm.weight";
+    const model = await modelOf("llama-0-f32", { [norm]: Number.POSITIVE_INFINITY });
+    const rows = await qualityOf({ model, quantization: "q0f32", sourceFormat: "huggingface-safetensor" });
+    const lost = row(rows, norm);
+    expect(lost?.nonFinite).toBe(lost?.elements);
+    const sound = rows.filter(({ tensor }) => tensor !== norm);
+    expect(sound.length).toBeGreaterThan(0);
+    for (const { nonFinite, overflowed } of sound) expect([nonFinite, overflowed]).toEqual([0, 0]);
+    const same = await qualityOf({ model: await modelOf("llama-0-f16"), quantization: "q0f16" });
+    expect(same.length).toBeGreaterThan(0);
+    for (const { maxError, rmsError } of same) expect([maxError, rmsError]).toEqual([0, 0]);
   });
 
   it("are absent unless asked for", async () => {
