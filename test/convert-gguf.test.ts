@@ -74,7 +74,11 @@ describe("writing a folder of GGUF files", () => {
   it("names the file after model and quantization, and says where it comes from", async () => {
     const output = join(await tempFolder(), "out");
     await toGguf(output);
-    expect((await readdir(output)).sort()).toEqual(["mlc-convert.json", "tiny-llama-Q8_0.gguf"]);
+    expect((await readdir(output)).sort()).toEqual([
+      "gguf-index.json",
+      "mlc-convert.json",
+      "tiny-llama-Q8_0.gguf",
+    ]);
   });
 
   it("splits a model into parts that hold what one file holds", async () => {
