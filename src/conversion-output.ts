@@ -4,6 +4,7 @@ import type { FileFrame, ShardResult } from "./core/layout.ts";
 import { VERSION } from "./core/package-root.ts";
 import { keyDigest } from "./execute/journal.ts";
 import type { ExtraFile, OutputRequest } from "./execute/write-output.ts";
+import { formatGgufIndex, GGUF_INDEX_NAME, indexedGguf } from "./gguf/index-file.ts";
 import type { Architecture } from "./plan/architecture.ts";
 import type { ConversionRequest, PlannedConversion } from "./plan-conversion.ts";
 import { givenOptions, provenanceFile } from "./provenance.ts";
@@ -75,7 +76,12 @@ function ggufOutput({ planned, options, facts, frames }: GgufWork): ConversionOu
       frames,
       version: VERSION,
       facts,
-      closingFiles: async () => (bare ? [] : [await provenance({ planned, options, facts, chat: [] }, [])]),
+      closingFiles: async (results) => {
+        if (bare) return [];
+        const index = formatGgufIndex(indexedGguf(frames, layout, results));
+        const files = [{ name: GGUF_INDEX_NAME, content: index }];
+        return [await provenance({ planned, options, facts, chat: [] }, files), ...files];
+      },
     },
   };
 }

@@ -50,7 +50,7 @@ export async function planGgufModel(model: OpenedModel, request: ConversionReque
     ...(request.splitMaxSize === undefined ? {} : { splitMaxBytes: request.splitMaxSize }),
   });
   if (request.fileName !== undefined) refuseParts(files, request.fileName);
-  return { plan, ...ggufShards(files, contentsOf(gguf)) };
+  return { plan, ...ggufShards(files, contentsOf(gguf, plan)) };
 }
 
 function refuseMlcOptions(request: ConversionRequest): void {
@@ -97,11 +97,15 @@ async function tokenizerFiles({ folder, config, ggufMetadata }: OpenedModel): Pr
   };
 }
 
-function contentsOf({ tensors }: GgufPlan): Parameters<typeof ggufShards>[1] {
+function contentsOf({ tensors }: GgufPlan, plan: Plan): Parameters<typeof ggufShards>[1] {
   const numbers = new Map<number, number>();
   for (const [index, tensor] of tensors.entries()) if (isWeight(tensor)) numbers.set(index, numbers.size);
   return {
     tensorOf: (index) => numbers.get(index),
+    rowsOf: (index) => {
+      const tensor = plan.tensors[numbers.get(index) ?? -1];
+      return tensor?.value.gather.outer === 1 ? tensor.rows : undefined;
+    },
     constantOf: (index) => {
       const tensor = tensors[index];
       if (tensor && !isWeight(tensor)) return littleEndian(tensor.constant);

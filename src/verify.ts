@@ -8,6 +8,7 @@ import { budgetOf, DEFAULT_MAX_MEMORY } from "./execute/budget.ts";
 import { hashFiles } from "./execute/hash-files.ts";
 import { chooseBackend } from "./native/addon.ts";
 import { type Fault, type VerifyResult, verifyTensorCache } from "./tensor-cache/verify.ts";
+import { isGgufOutput, verifyGguf } from "./verify-gguf.ts";
 
 export interface VerifyOptions {
   /** Name of a backend, or `auto`. */
@@ -23,16 +24,20 @@ export interface Verification extends VerifyResult {
 
 /**
  * Checks a converted model: index, shards, sizes and hashes; and, where there is a chat config, that it, the
- * tokenizer and the conversation template are whole and fit together.
+ * tokenizer and the conversation template are whole and fit together. Of GGUF files, headers, tensor extents and,
+ * where the index of the conversion lies beside them, every byte.
+ * @param folder the result's folder, or a GGUF file
  * @throws {OutputError} where there is no readable index
  */
 export async function verify(folder: string, options: VerifyOptions = {}): Promise<Verification> {
   const path = resolve(folder);
+  const gguf = await isGgufOutput(path, ["tensor-cache.json", "ndarray-cache.json"]);
   const settings = {
     backend: chooseBackend(options.backend ?? "auto"),
     budget: budgetOf(options.threads ?? cpus().length, DEFAULT_MAX_MEMORY),
     signal: options.signal,
   };
+  if (gguf) return verifyGguf(path, (parts) => hashFiles(parts, settings));
   const weights = await verifyTensorCache(path, (paths) =>
     hashFiles(
       paths.map((each) => ({ path: each })),

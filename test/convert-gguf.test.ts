@@ -1,11 +1,15 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readGguf } from "../src/checkpoint/gguf.ts";
 import { type ConvertRequest, convert, outputFolders } from "../src/convert.ts";
 import type { ConvertEvent } from "../src/core/events.ts";
+import { writeSyntheticCheckpoint } from "../src/demo/synthetic-checkpoint.ts";
 import { planConversion } from "../src/plan-conversion.ts";
+import { planReport } from "../src/report/plan-report.ts";
+import { verify } from "../src/verify.ts";
 import { goldenPath } from "./gguf/golden.ts";
+import { toyModel } from "./native/toy-models.ts";
 import { tempFolder } from "./support/temp-folder.ts";
 
 const MODEL = goldenPath("files/tiny-llama.gguf");
@@ -74,7 +78,11 @@ describe("writing a folder of GGUF files", () => {
   it("names the file after model and quantization, and says where it comes from", async () => {
     const output = join(await tempFolder(), "out");
     await toGguf(output);
-    expect((await readdir(output)).sort()).toEqual(["mlc-convert.json", "tiny-llama-Q8_0.gguf"]);
+    expect((await readdir(output)).sort()).toEqual([
+      "gguf-index.json",
+      "mlc-convert.json",
+      "tiny-llama-Q8_0.gguf",
+    ]);
   });
 
   it("splits a model into parts that hold what one file holds", async () => {
@@ -142,5 +150,44 @@ describe("planning a GGUF file", () => {
       { onEvent },
     );
     expect(notices.join()).toContain("already quantized");
+  });
+});
+
+describe("large tensors", () => {
+  it("are made in pieces by several threads, and are whole in file, plan and statistics", async () => {
+    const folder = await tempFolder();
+    const vocab = 40_000;
+    const { config, tensors } = toyModel("llama", vocab);
+    const floats = tensors.map((each) => ({ ...each, dtype: "F32" as const }));
+    const model = join(folder, "model");
+    await mkdir(model);
+    await writeSyntheticCheckpoint(model, {
+      files: [{ name: "model.safetensors", tensors: floats }],
+      config,
+    });
+    for (const name of ["tokenizer.json", "tokenizer_config.json"])
+      await copyFile(goldenPath(`tokenizers/bpe-llama3/${name}`), join(model, name));
+    const request = { model, quantization: "F32", format: "gguf" as const };
+    const { layout, plan } = await planConversion(request);
+    const pieces = layout.shards.filter(({ tensors: [first] }) => first?.rows !== undefined);
+    expect(pieces).toHaveLength(4);
+    const rows = planReport({ plan, layout }).tensors;
+    expect(rows.map(({ name }) => name)).toEqual(plan.tensors.map(({ name }) => name));
+    expect(rows[0]?.nbytes).toBe(vocab * 256 * 4);
+    const output = join(folder, "out");
+    const { statistics } = await convert({ ...request, output, sync: false, threads: 2, stats: true });
+    const measured = (statistics ?? []).filter(({ tensor }) => tensor === "output.weight");
+    expect(measured.map(({ elements }) => elements)).toEqual([vocab * 256]);
+    expect((await verify(output)).faults).toEqual([]);
+    // Float32 rows that are not permuted are the source's bytes.
+    const file = join(output, "model-F32.gguf");
+    const found = (await readGguf(file)).tensors;
+    const bytes = await readFile(file);
+    const source = await readFile(join(model, "model.safetensors"));
+    for (const name of ["token_embd.weight", "output.weight"]) {
+      const { byteOffset = 0, nbytes = 0 } = found.get(name) ?? {};
+      expect(nbytes).toBe(vocab * 256 * 4);
+      expect.soft(source.includes(bytes.subarray(byteOffset, byteOffset + nbytes)), name).toBe(true);
+    }
   });
 });

@@ -14,18 +14,21 @@ interface VerifyFlags {
 /** Registers `verify`. */
 export function registerVerify(program: Command): void {
   withPrinting(
-    program.command("verify <folder>").description("check a converted model: index, shards, hashes"),
+    program
+      .command("verify <path>")
+      .description("check a converted model: index, shards, hashes; or GGUF: header, tensors, hashes"),
   )
     .option("--backend <name>", "kernels to hash with", "auto")
     .option("--threads <count>", "worker threads (default: all processors)", positiveInteger)
     .addHelpText(
       "after",
-      "\nExit code 0: sound. 1: faults were found.\n\nExample:\n  $ mlc-convert verify ./out",
+      "\nExit code 0: sound. 1: faults were found.\n\nExamples:\n  $ mlc-convert verify ./out\n  $ mlc-convert verify ./model.gguf",
     )
     .action((folder: string, flags: VerifyFlags) =>
       runCommand(flags, async (printer, signal) => {
         const { verify } = await import("../index.ts");
         const result = await verify(folder, { ...flags, signal });
+        for (const message of result.notices) printer.onEvent({ type: "notice", message });
         printer.result(result, () => [
           ...result.faults.map(({ file, problem }) => `${file}: ${problem}`),
           result.faults.length === 0

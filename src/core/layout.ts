@@ -8,6 +8,8 @@ export interface PlacedTensor {
   readonly byteOffset: number;
   /** Bytes as stored. */
   readonly nbytes: number;
+  /** Only these rows of the tensor's rows × cols elements; absent: all of them. */
+  readonly rows?: { readonly start: number; readonly count: number };
 }
 
 /**

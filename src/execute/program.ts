@@ -1,7 +1,7 @@
 import type { DType, GgmlBlockType } from "../core/dtype.ts";
 import { layoutOf } from "../core/dtype.ts";
 import type { PlacedTensor, Shard } from "../core/layout.ts";
-import type { Block, Gather } from "../plan/gather.ts";
+import { type Block, type Gather, sliceFlat } from "../plan/gather.ts";
 import type { Encoding, OutputTensor } from "../plan/plan.ts";
 import type { Transform } from "../plan/value.ts";
 
@@ -117,7 +117,7 @@ function appendPiece(words: number[], tensors: readonly OutputTensor[], place: P
     ENCODINGS.indexOf(kind),
     ...transformNumbers(value.transform),
     typeNumber(modelOf(tensor)),
-    tensor.rows,
+    placed.rows?.count ?? tensor.rows,
     tensor.cols,
     placed.nbytes,
     group?.bits ?? 0,
@@ -128,9 +128,15 @@ function appendPiece(words: number[], tensors: readonly OutputTensor[], place: P
     encoding.kind === "constant" ? encoding.value : 0,
     encoding.kind === "ggml" ? BLOCK_TYPES.indexOf(tensor.dtype as GgmlBlockType) : 0,
   );
-  appendGather(words, value.gather, place.sources);
+  appendGather(words, rowsOf(tensor, placed), place.sources);
   const whole = encoding.kind === "fp8-values" ? encoding.whole?.gather : undefined;
   appendGather(words, whole ?? NO_GATHER, place.sources);
+}
+
+/** The elements of the rows that are placed here. */
+function rowsOf({ value, cols }: OutputTensor, { rows }: PlacedTensor): Gather {
+  if (!rows) return value.gather;
+  return sliceFlat(value.gather, rows.start * cols, (rows.start + rows.count) * cols);
 }
 
 /** Bits that are copied keep the source's number: int32 words become uint32 by name only. */

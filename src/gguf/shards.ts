@@ -8,6 +8,8 @@ const SHARD_BYTES = 32 * 2 ** 20;
 export interface GgufContents {
   /** The plan's number of a tensor; `undefined` for one that is a constant. */
   readonly tensorOf: (index: number) => number | undefined;
+  /** Rows that a tensor can be cut into; `undefined` for one that must be made in one go. */
+  readonly rowsOf: (index: number) => number | undefined;
   /** Bytes of a constant. */
   readonly constantOf: (index: number) => Uint8Array;
 }
@@ -18,7 +20,10 @@ export interface GgufShards {
   readonly frames: readonly FileFrame[];
 }
 
-/** Cuts files into shards: runs of neighbouring tensors without padding between them. */
+/**
+ * Cuts files into shards: runs of neighbouring tensors without padding between them, and of large tensors runs of
+ * rows, so that one of them does not keep one thread busy alone.
+ */
 export function ggufShards(files: readonly GgufFileLayout[], contents: GgufContents): GgufShards {
   const shards = files.flatMap((file) => fileShards(file, contents));
   return {
@@ -31,7 +36,7 @@ export function ggufShards(files: readonly GgufFileLayout[], contents: GgufConte
   };
 }
 
-function fileShards({ name, tensors }: GgufFileLayout, { tensorOf }: GgufContents): readonly Shard[] {
+function fileShards({ name, tensors }: GgufFileLayout, contents: GgufContents): readonly Shard[] {
   const shards: Shard[] = [];
   let pending: PlacedTensor[] = [];
   let start = 0;
@@ -42,8 +47,14 @@ function fileShards({ name, tensors }: GgufFileLayout, { tensorOf }: GgufContent
     pending = [];
   };
   for (const { index, byteOffset, nbytes } of tensors) {
-    const tensor = tensorOf(index);
+    const tensor = contents.tensorOf(index);
     if (tensor === undefined) continue;
+    const rows = contents.rowsOf(index);
+    if (nbytes > SHARD_BYTES && rows !== undefined) {
+      flush();
+      shards.push(...rowShards({ path: name, fileOffset: byteOffset, nbytes, tensor, rows }));
+      continue;
+    }
     if (byteOffset !== end || end + nbytes - start > SHARD_BYTES) flush();
     if (pending.length === 0) start = byteOffset;
     pending.push({ tensor, byteOffset: byteOffset - start, nbytes });
@@ -51,6 +62,28 @@ function fileShards({ name, tensors }: GgufFileLayout, { tensorOf }: GgufContent
   }
   flush();
   return shards;
+}
+
+interface LargeTensor {
+  readonly path: string;
+  readonly fileOffset: number;
+  readonly nbytes: number;
+  readonly tensor: number;
+  readonly rows: number;
+}
+
+/** Shards of about equally many rows of one tensor. */
+function rowShards({ path, fileOffset, nbytes, tensor, rows }: LargeTensor): readonly Shard[] {
+  const rowBytes = nbytes / rows;
+  const pieces = Math.min(Math.ceil(nbytes / SHARD_BYTES), rows);
+  const startOf = (piece: number): number => Math.floor((rows * piece) / pieces);
+  return Array.from({ length: pieces }, (_, piece): Shard => {
+    const start = startOf(piece);
+    const count = startOf(piece + 1) - start;
+    const size = count * rowBytes;
+    const placed = { tensor, byteOffset: 0, nbytes: size, rows: { start, count } };
+    return { path, fileOffset: fileOffset + start * rowBytes, nbytes: size, tensors: [placed] };
+  });
 }
 
 function frameOf({ name, header, tensors, size }: GgufFileLayout, contents: GgufContents): FileFrame {

@@ -1,4 +1,4 @@
-import type { Layout } from "../core/layout.ts";
+import type { Layout, PlacedTensor } from "../core/layout.ts";
 import type { ReportInput } from "./conversion-report.ts";
 
 /** One line of a printed plan. */
@@ -44,12 +44,19 @@ export interface PlanReportInput {
   readonly layout: Layout;
 }
 
+/** False for the later pieces of a tensor that is made in several shards. */
+const isBeginning = ({ rows }: PlacedTensor): boolean => (rows?.start ?? 0) === 0;
+
 /** Lists every output tensor with its sources and its place. */
 export function planReport({ plan, layout }: PlanReportInput): PlanReport {
+  const sizes = new Map<number, number>();
+  const placements = layout.shards.flatMap((shard) => shard.tensors);
+  for (const { tensor, nbytes } of placements) sizes.set(tensor, (sizes.get(tensor) ?? 0) + nbytes);
   const tensors = layout.shards.flatMap((shard) =>
-    shard.tensors.map((placed): PlanRow => {
+    shard.tensors.filter(isBeginning).map((placed): PlanRow => {
       const { name, shape, dtype, encoding, sources } = plan.tensors[placed.tensor] as PlannedTensor;
-      const { nbytes, byteOffset } = placed;
+      const { byteOffset } = placed;
+      const nbytes = sizes.get(placed.tensor) ?? placed.nbytes;
       return { name, shape, dtype, encoding: encoding.kind, nbytes, shard: shard.path, byteOffset, sources };
     }),
   );

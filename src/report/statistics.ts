@@ -1,4 +1,5 @@
 import type { Layout, ShardResult } from "../core/layout.ts";
+import type { TensorStatistics } from "../core/statistics.ts";
 
 /** How well one stored tensor stands for its source. */
 export interface TensorQuality {
@@ -26,30 +27,45 @@ export interface QualityInput {
 
 /** One row for every tensor whose elements were looked at, in output order. */
 export function qualityOf({ tensors, layout, results }: QualityInput): readonly TensorQuality[] {
-  return layout.shards.flatMap((shard, index) =>
-    shard.tensors.flatMap((placed, at): readonly TensorQuality[] => {
+  const sums = new Map<number, TensorStatistics>();
+  for (const [index, shard] of layout.shards.entries()) {
+    for (const [at, { tensor }] of shard.tensors.entries()) {
       const statistics = results.get(index)?.statistics?.[at];
-      const tensor = tensors[placed.tensor];
-      if (!statistics || !tensor || statistics.elements === 0) return [];
-      const { elements, maxError, squaredError, squaredValue } = statistics;
-      const { zeroGroups, infiniteScales, nonFinite, overflowed } = statistics;
-      const decibels = 10 * Math.log10(squaredValue / squaredError);
-      return [
-        {
-          tensor: tensor.name,
-          encoding: tensor.encoding.kind,
-          elements,
-          maxError,
-          rmsError: Math.sqrt(squaredError / elements),
-          signalToNoiseDb: Number.isFinite(decibels) ? decibels : null,
-          zeroGroups,
-          infiniteScales,
-          nonFinite,
-          overflowed,
-        },
-      ];
-    }),
-  );
+      if (statistics) sums.set(tensor, sumOf(sums.get(tensor), statistics));
+    }
+  }
+  return [...sums].flatMap(([number, statistics]): readonly TensorQuality[] => {
+    const tensor = tensors[number];
+    if (!tensor || statistics.elements === 0) return [];
+    const { elements, maxError, squaredError, squaredValue } = statistics;
+    const { zeroGroups, infiniteScales, nonFinite, overflowed } = statistics;
+    const decibels = 10 * Math.log10(squaredValue / squaredError);
+    return [
+      {
+        tensor: tensor.name,
+        encoding: tensor.encoding.kind,
+        elements,
+        maxError,
+        rmsError: Math.sqrt(squaredError / elements),
+        signalToNoiseDb: Number.isFinite(decibels) ? decibels : null,
+        zeroGroups,
+        infiniteScales,
+        nonFinite,
+        overflowed,
+      },
+    ];
+  });
+}
+
+/** A tensor that is made in several pieces is measured in as many. */
+function sumOf(before: TensorStatistics | undefined, now: TensorStatistics): TensorStatistics {
+  if (!before) return now;
+  const names = Object.keys(now) as (keyof TensorStatistics)[];
+  const sums = names.map((name) => [name, before[name] + now[name]] as const);
+  return {
+    ...(Object.fromEntries(sums) as unknown as TensorStatistics),
+    maxError: Math.max(before.maxError, now.maxError),
+  };
 }
 
 /** The tensors that lost most, worst first. */
