@@ -49,8 +49,8 @@ static inline double f64_from_bits(uint64_t bits) {
   return value;
 }
 
-// a * b + c with one rounding. The f64 product of two f32 is exact; the sum is rounded to odd, which
-// makes its second rounding, to f32, the right one.
+// a * b + c with one rounding. The f64 product of two f32 is exact; the sum is rounded to odd,
+// which makes its second rounding, to f32, the right one.
 static inline float fused_multiply_add(float a, float b, float c) {
   const double product = static_cast<double>(a) * static_cast<double>(b);
   const double addend = static_cast<double>(c);
