@@ -22,6 +22,8 @@ export interface ConversionRequest extends ModelRequest {
   readonly format?: TargetFormat;
   /** GGUF only: largest sum of tensor bytes in one file. */
   readonly splitMaxSize?: number;
+  /** GGUF only: the loader's name of byte-level BPE's pre-tokenizer, where tokenizer.json's is not recognised. */
+  readonly preTokenizer?: string;
   /** GGUF only: name of the one file; default: from the model's name and the quantization. */
   readonly fileName?: string;
   /** Overrides the architecture that config.json names. */
@@ -95,6 +97,11 @@ export async function planModel(model: OpenedModel, request: ConversionRequest):
   }
   if (request.splitMaxSize !== undefined) {
     throw new UsageError("E_OPTION", "only GGUF files are split", { hint: "give --format gguf too" });
+  }
+  if (request.preTokenizer !== undefined) {
+    throw new UsageError("E_OPTION", "only GGUF files name a pre-tokenizer", {
+      hint: "give --format gguf too",
+    });
   }
   const { key, notices } = await detectArchitecture(model.config, request.modelType);
   const architecture = await architectureOf(key);

@@ -40,6 +40,7 @@ export async function planGgufModel(model: OpenedModel, request: ConversionReque
     mixture,
     name: ggufString(model.ggufMetadata?.get("general.name")) ?? ggufModelName(basename(model.origin.id)),
     ...(tokenizer === undefined ? {} : { tokenizer }),
+    ...(request.preTokenizer === undefined ? {} : { preTokenizer: request.preTokenizer }),
   });
   const architecture = ggufString(gguf.metadata.get("general.architecture")) ?? "";
   const plan = ggufOutputPlan({ gguf, checkpoint, mixture, architecture });

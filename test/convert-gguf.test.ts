@@ -191,3 +191,26 @@ describe("large tensors", () => {
     }
   });
 });
+
+describe("an unknown pre-tokenizer", () => {
+  it("can be named, for GGUF only", async () => {
+    const folder = await tempFolder();
+    const { config, tensors } = toyModel("llama", 512);
+    await writeSyntheticCheckpoint(folder, { files: [{ name: "model.safetensors", tensors }], config });
+    const json = JSON.parse(await readFile(goldenPath("tokenizers/bpe-llama3/tokenizer.json"), "utf8"));
+    json.pre_tokenizer = { type: "Sequence", pretokenizers: [{ type: "Digits", individual_digits: false }] };
+    await writeFile(join(folder, "tokenizer.json"), JSON.stringify(json));
+    const output = join(folder, "o.gguf");
+    const request = { model: folder, quantization: "F16", sync: false, threads: 2, output };
+    const toFile = { ...request, format: "gguf" as const };
+    await expect(convert(toFile)).rejects.toMatchObject({
+      code: "E_GGUF_PRE_TOKENIZER",
+      hint: expect.stringContaining("--pre-tokenizer"),
+    });
+    await convert({ ...toFile, preTokenizer: "smaug-bpe" });
+    const { metadata } = await readGguf(output);
+    expect(metadata.get("tokenizer.ggml.pre")).toEqual({ type: "str", value: "smaug-bpe" });
+    const toMlc = { ...request, quantization: "q0f16", output: join(folder, "o"), preTokenizer: "smaug-bpe" };
+    await expect(convert(toMlc)).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});

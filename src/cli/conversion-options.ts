@@ -9,6 +9,7 @@ export interface ConversionFlags extends SourceFlags {
   readonly sourceFormat?: "auto" | "huggingface-safetensor" | "huggingface-torch" | "awq" | "gguf";
   readonly format: "mlc" | "gguf";
   readonly splitMaxSize?: number;
+  readonly preTokenizer?: string;
   readonly ftArch?: number;
   readonly preshard?: number;
   readonly rank?: number;
@@ -28,6 +29,7 @@ export function withConversionOptions(command: Command): Command {
         .default("mlc"),
     )
     .option("--split-max-size <size>", "GGUF: largest sum of tensors in one file, e.g. 2G", byteSize)
+    .option("--pre-tokenizer <name>", "GGUF: the loader's name of the pre-tokenizer, e.g. llama-bpe")
     .option("--ft-arch <number>", "compute capability that q4f16_ft is laid out for", positiveInteger)
     .addOption(
       new Option("--preshard <workers>", "cut the weights for that many tensor-parallel workers")

@@ -15,7 +15,8 @@ interface GenConfigFlags extends ChatFlags, SourceFlags {
 const EXAMPLE = `
 Example:
   $ mlc-convert gen-config ./Llama-3.2-1B-Instruct -q q4f16_1 -o ./out --context-window-size 8192
-  $ mlc-convert gen-config meta-llama/Llama-3.2-1B-Instruct -q q4f16_1 -o ./out`;
+  $ mlc-convert gen-config meta-llama/Llama-3.2-1B-Instruct -q q4f16_1 -o ./out
+  $ mlc-convert gen-config ./model-Q8_0.gguf -q q4f16_1 -o ./out`;
 
 /** Registers `gen-config`, also as upstream spells it. */
 export function registerGenConfig(program: Command): void {
