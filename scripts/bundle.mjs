@@ -25,7 +25,7 @@ const { output } = await bundle.write({
 });
 await bundle.close();
 
-// Modules that look for the package's files two folders up must not have ended in an entry that lies elsewhere.
+// core/package-root.ts looks for the package two folders up, so it must not have ended in an entry that lies elsewhere.
 const index = output.find(({ fileName }) => fileName === "index.js");
 if (index.code.includes("import.meta.url"))
   throw new Error("bundle: dist/index.js looks for files beside itself");

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { isObject, type Json, type JsonObject, parseJson } from "./core/json.ts";
+import { PACKAGE_ROOT } from "./core/package-root.ts";
 
-/** Lies beside src/ and dist/ alike. */
-const FILE = fileURLToPath(new URL("../assets/presets.json", import.meta.url));
+const FILE = join(PACKAGE_ROOT, "assets/presets.json");
 
 /** Names with a built-in configuration and no weights, as upstream knows them. */
 export async function presetNames(): Promise<ReadonlySet<string>> {
