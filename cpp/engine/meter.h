@@ -32,8 +32,6 @@ class Meter {
 
   void begin(size_t piece, Wanted wanted);
   bool wants() const { return wanted_ != Wanted::kNothing; }
-  // Room for scales that nobody else keeps; null if nothing is measured.
-  uint8_t* scales(size_t bytes);
 
   // Elements before and after they were rounded to `model`.
   void cast(DType from, DType model, const uint8_t* src, const uint8_t* made, size_t count);
@@ -56,7 +54,6 @@ class Meter {
   size_t piece_ = 0;
   Wanted wanted_ = Wanted::kNothing;
   std::vector<float> decoded_;
-  std::vector<uint8_t> scales_;
 };
 
 }  // namespace mlc

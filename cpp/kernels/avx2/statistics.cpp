@@ -1,6 +1,7 @@
 // What conversion lost, 32 elements at a time: four vectors are the reference's lanes. A block
 // with anything that is lost or not finite is the reference's.
 #include "../backends.h"
+#include "../compare-blocks.h"
 #include "vector.h"
 
 namespace mlc {
@@ -44,7 +45,7 @@ uint32_t largest32(const uint8_t* src, size_t count) {
 }
 
 void count(DType from, DType model, const uint8_t* src, size_t count, Statistics* out) {
-  const size_t width = width_of(from);
+  const size_t width = bytes_of(from);
   for (size_t first = 0; first < count; first += kStatisticsBlock) {
     const size_t block = count - first < kStatisticsBlock ? count - first : kStatisticsBlock;
     const uint8_t* at = src + first * width;
@@ -58,10 +59,6 @@ void count(DType from, DType model, const uint8_t* src, size_t count, Statistics
 }
 
 // ---- errors ----
-
-constexpr size_t width_of(Stored stored) {
-  return stored == Stored::kF32 ? 4 : stored == Stored::kF16 || stored == Stored::kBf16 ? 2 : 1;
-}
 
 // What is stored, but for a factor of 256 that e4m3 lacks.
 template <Stored S>
@@ -90,8 +87,8 @@ struct Sums {
 template <DType From, Stored S>
 void add32(const uint8_t* src, const uint8_t* made, __m256 scale, Sums* sums) {
   for (size_t i = 0; i < 4; ++i) {
-    const __m256 value = load8<From>(src + i * 8 * width_of(From));
-    const __m256 error = _mm256_fmsub_ps(load_stored<S>(made + i * 8 * width_of(S)), scale, value);
+    const __m256 value = load8<From>(src + i * 8 * bytes_of(From));
+    const __m256 error = _mm256_fmsub_ps(load_stored<S>(made + i * 8 * bytes_of(S)), scale, value);
     sums->squared_value[i] = _mm256_fmadd_ps(value, value, sums->squared_value[i]);
     sums->squared_error[i] = _mm256_fmadd_ps(error, error, sums->squared_error[i]);
     sums->errors = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), error), sums->errors);
@@ -113,72 +110,40 @@ bool all_finite(const Sums& sums) {
   return _mm256_movemask_ps(usual) == 0xFF;
 }
 
-template <DType From, Stored S>
-void compare_block(const CompareArgs& args, Statistics* out) {
-  const __m256 scale = _mm256_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
-  const __m256 zero = _mm256_setzero_ps();
-  Sums sums = {{zero, zero, zero, zero}, {zero, zero, zero, zero}, zero};
-  size_t i = 0;
-  for (; i + 32 <= args.count; i += 32) {
-    add32<From, S>(args.src + i * width_of(From), args.made + i * width_of(S), scale, &sums);
+struct Avx2Compare {
+  template <DType From, Stored S>
+  static void block(const CompareArgs& args, Statistics* out) {
+    const __m256 scale = _mm256_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
+    const __m256 zero = _mm256_setzero_ps();
+    Sums sums = {{zero, zero, zero, zero}, {zero, zero, zero, zero}, zero};
+    size_t i = 0;
+    for (; i + 32 <= args.count; i += 32) {
+      add32<From, S>(args.src + i * bytes_of(From), args.made + i * bytes_of(S), scale, &sums);
+    }
+    if (i < args.count) {  // zeros behind the last elements
+      uint8_t src[128] = {};
+      uint8_t made[128];
+      std::memset(made, S == Stored::kFtCode ? 8 : 0, sizeof made);
+      std::memcpy(src, args.src + i * bytes_of(From), (args.count - i) * bytes_of(From));
+      std::memcpy(made, args.made + i * bytes_of(S), (args.count - i) * bytes_of(S));
+      add32<From, S>(src, made, scale, &sums);
+    }
+    if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
+    Lanes lanes;
+    for (size_t part = 0; part < 6; ++part) {
+      const bool used = part < 4;
+      _mm256_store_ps(lanes.squared_error + part * 8, used ? sums.squared_error[part] : zero);
+      _mm256_store_ps(lanes.squared_value + part * 8, used ? sums.squared_value[part] : zero);
+    }
+    _mm256_store_ps(lanes.errors, sums.errors);
+    _mm256_store_ps(lanes.errors + 8, zero);
+    out->elements += args.count;
+    add_lanes(lanes, out);
   }
-  if (i < args.count) {  // zeros behind the last elements
-    uint8_t src[128] = {};
-    uint8_t made[128];
-    std::memset(made, S == Stored::kFtCode ? 8 : 0, sizeof made);
-    std::memcpy(src, args.src + i * width_of(From), (args.count - i) * width_of(From));
-    std::memcpy(made, args.made + i * width_of(S), (args.count - i) * width_of(S));
-    add32<From, S>(src, made, scale, &sums);
-  }
-  if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
-  Lanes lanes;
-  for (size_t part = 0; part < 6; ++part) {
-    const bool used = part < 4;
-    _mm256_store_ps(lanes.squared_error + part * 8, used ? sums.squared_error[part] : zero);
-    _mm256_store_ps(lanes.squared_value + part * 8, used ? sums.squared_value[part] : zero);
-  }
-  _mm256_store_ps(lanes.errors, sums.errors);
-  _mm256_store_ps(lanes.errors + 8, zero);
-  out->elements += args.count;
-  add_lanes(lanes, out);
-}
-
-template <DType From, Stored S>
-void compare_blocks(const CompareArgs& args, Statistics* out) {
-  for (size_t first = 0; first < args.count; first += kStatisticsBlock) {
-    CompareArgs block = args;
-    block.src += first * width_of(From);
-    block.made += first * width_of(S);
-    block.count = args.count - first < kStatisticsBlock ? args.count - first : kStatisticsBlock;
-    compare_block<From, S>(block, out);
-  }
-}
-
-template <DType From>
-void compare_floats(const CompareArgs& args, Statistics* out) {
-  if (args.stored == Stored::kF32) return compare_blocks<From, Stored::kF32>(args, out);
-  if (args.stored == Stored::kF16) return compare_blocks<From, Stored::kF16>(args, out);
-  compare_blocks<From, Stored::kBf16>(args, out);
-}
-
-void compare(const CompareArgs* args, Statistics* out) {
-  switch (args->stored) {
-    case Stored::kE4m3:
-      return compare_blocks<DType::kF16, Stored::kE4m3>(*args, out);
-    case Stored::kE5m2:
-      return compare_blocks<DType::kF16, Stored::kE5m2>(*args, out);
-    case Stored::kFtCode:
-      return compare_blocks<DType::kF16, Stored::kFtCode>(*args, out);
-    default:
-      break;
-  }
-  if (args->from == DType::kF32) return compare_floats<DType::kF32>(*args, out);
-  if (args->from == DType::kF16) return compare_floats<DType::kF16>(*args, out);
-  compare_floats<DType::kBf16>(*args, out);
-}
+};
 
 }  // namespace
 
-const StatisticsKernels kAvx2Statistics = {count, compare};
+const StatisticsKernels kAvx2Statistics = {count, compare<Avx2Compare>};
 
 }  // namespace mlc

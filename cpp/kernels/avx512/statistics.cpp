@@ -1,6 +1,7 @@
 // What conversion lost, 32 elements at a time: two vectors are the reference's lanes. A block with
 // anything that is lost or not finite is the reference's.
 #include "../backends.h"
+#include "../compare-blocks.h"
 #include "vector.h"
 
 namespace mlc {
@@ -33,7 +34,7 @@ uint32_t largest32(const uint8_t* src, size_t count) {
 }
 
 void count(DType from, DType model, const uint8_t* src, size_t count, Statistics* out) {
-  const size_t width = width_of(from);
+  const size_t width = bytes_of(from);
   for (size_t first = 0; first < count; first += kStatisticsBlock) {
     const size_t block = count - first < kStatisticsBlock ? count - first : kStatisticsBlock;
     const uint8_t* at = src + first * width;
@@ -47,10 +48,6 @@ void count(DType from, DType model, const uint8_t* src, size_t count, Statistics
 }
 
 // ---- errors ----
-
-constexpr size_t width_of(Stored stored) {
-  return stored == Stored::kF32 ? 4 : stored == Stored::kF16 || stored == Stored::kBf16 ? 2 : 1;
-}
 
 // What is stored, but for a factor of 256 that e4m3 lacks; lanes outside the mask are zero.
 template <Stored S>
@@ -81,8 +78,8 @@ template <DType From, Stored S>
 void add(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 scale, Sums* sums) {
   constexpr int kLargerMagnitude = 0x0B;  // of the two, without a sign
   const size_t half = at / 16 % 2;
-  const __m512 value = load16<From>(args.src + at * width_of(From), lanes);
-  const __m512 made = load_stored<S>(args.made + at * width_of(S), lanes);
+  const __m512 value = load16<From>(args.src + at * bytes_of(From), lanes);
+  const __m512 made = load_stored<S>(args.made + at * bytes_of(S), lanes);
   const __m512 error = _mm512_fmsub_ps(made, scale, value);
   sums->squared_value[half] = _mm512_fmadd_ps(value, value, sums->squared_value[half]);
   sums->squared_error[half] = _mm512_fmadd_ps(error, error, sums->squared_error[half]);
@@ -103,67 +100,35 @@ bool all_finite(const Sums& sums) {
           _mm512_cmp_ps_mask(sums.errors, largest, _CMP_LE_OQ)) == kAllLanes;
 }
 
-template <DType From, Stored S>
-void compare_block(const CompareArgs& args, Statistics* out) {
-  const __m512 scale = _mm512_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
-  const __m512 zero = _mm512_setzero_ps();
-  Sums sums = {{zero, zero}, {zero, zero}, zero};
-  size_t i = 0;
-  for (; i + 32 <= args.count; i += 32) {
-    add<From, S>(args, i, kAllLanes, scale, &sums);
-    add<From, S>(args, i + 16, kAllLanes, scale, &sums);
+struct Avx512Compare {
+  template <DType From, Stored S>
+  static void block(const CompareArgs& args, Statistics* out) {
+    const __m512 scale = _mm512_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
+    const __m512 zero = _mm512_setzero_ps();
+    Sums sums = {{zero, zero}, {zero, zero}, zero};
+    size_t i = 0;
+    for (; i + 32 <= args.count; i += 32) {
+      add<From, S>(args, i, kAllLanes, scale, &sums);
+      add<From, S>(args, i + 16, kAllLanes, scale, &sums);
+    }
+    for (; i < args.count; i += 16) {
+      add<From, S>(args, i, first_lanes(args.count - i), scale, &sums);
+    }
+    if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
+    Lanes lanes;
+    for (size_t half = 0; half < 3; ++half) {
+      const bool used = half < 2;
+      _mm512_store_ps(lanes.squared_error + half * 16, used ? sums.squared_error[half] : zero);
+      _mm512_store_ps(lanes.squared_value + half * 16, used ? sums.squared_value[half] : zero);
+    }
+    _mm512_store_ps(lanes.errors, sums.errors);
+    out->elements += args.count;
+    add_lanes(lanes, out);
   }
-  for (; i < args.count; i += 16) {
-    add<From, S>(args, i, first_lanes(args.count - i), scale, &sums);
-  }
-  if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
-  Lanes lanes;
-  for (size_t half = 0; half < 3; ++half) {
-    const bool used = half < 2;
-    _mm512_store_ps(lanes.squared_error + half * 16, used ? sums.squared_error[half] : zero);
-    _mm512_store_ps(lanes.squared_value + half * 16, used ? sums.squared_value[half] : zero);
-  }
-  _mm512_store_ps(lanes.errors, sums.errors);
-  out->elements += args.count;
-  add_lanes(lanes, out);
-}
-
-template <DType From, Stored S>
-void compare_blocks(const CompareArgs& args, Statistics* out) {
-  for (size_t first = 0; first < args.count; first += kStatisticsBlock) {
-    CompareArgs block = args;
-    block.src += first * width_of(From);
-    block.made += first * width_of(S);
-    block.count = args.count - first < kStatisticsBlock ? args.count - first : kStatisticsBlock;
-    compare_block<From, S>(block, out);
-  }
-}
-
-template <DType From>
-void compare_floats(const CompareArgs& args, Statistics* out) {
-  if (args.stored == Stored::kF32) return compare_blocks<From, Stored::kF32>(args, out);
-  if (args.stored == Stored::kF16) return compare_blocks<From, Stored::kF16>(args, out);
-  compare_blocks<From, Stored::kBf16>(args, out);
-}
-
-void compare(const CompareArgs* args, Statistics* out) {
-  switch (args->stored) {
-    case Stored::kE4m3:
-      return compare_blocks<DType::kF16, Stored::kE4m3>(*args, out);
-    case Stored::kE5m2:
-      return compare_blocks<DType::kF16, Stored::kE5m2>(*args, out);
-    case Stored::kFtCode:
-      return compare_blocks<DType::kF16, Stored::kFtCode>(*args, out);
-    default:
-      break;
-  }
-  if (args->from == DType::kF32) return compare_floats<DType::kF32>(*args, out);
-  if (args->from == DType::kF16) return compare_floats<DType::kF16>(*args, out);
-  compare_floats<DType::kBf16>(*args, out);
-}
+};
 
 }  // namespace
 
-const StatisticsKernels kAvx512Statistics = {count, compare};
+const StatisticsKernels kAvx512Statistics = {count, compare<Avx512Compare>};
 
 }  // namespace mlc

@@ -1,19 +1,13 @@
 // What conversion lost, 32 elements at a time: eight vectors are the reference's lanes. A block
 // with anything that is lost or not finite is the reference's.
 #include "../backends.h"
-#include "../statistics-lanes.h"
+#include "../compare-blocks.h"
 #include "floats.h"
 
 namespace mlc {
 namespace {
 
 constexpr size_t kVectors = 8;
-
-constexpr size_t width_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
-
-constexpr size_t width_of(Stored stored) {
-  return stored == Stored::kF32 ? 4 : stored == Stored::kF16 || stored == Stored::kBf16 ? 2 : 1;
-}
 
 // ---- counts ----
 
@@ -41,7 +35,7 @@ uint32_t largest32(const uint8_t* src, size_t count) {
 }
 
 void count(DType from, DType model, const uint8_t* src, size_t count, Statistics* out) {
-  const size_t width = width_of(from);
+  const size_t width = bytes_of(from);
   for (size_t first = 0; first < count; first += kStatisticsBlock) {
     const size_t block = count - first < kStatisticsBlock ? count - first : kStatisticsBlock;
     const uint8_t* at = src + first * width;
@@ -95,8 +89,8 @@ struct Sums {
 template <DType From, Stored S>
 void add32(const uint8_t* src, const uint8_t* made, float scale, Sums* sums) {
   for (size_t i = 0; i < kVectors; ++i) {
-    const float32x4_t value = load_four<From>(src + i * 4 * width_of(From));
-    const float32x4_t stored = load_stored<S>(made + i * 4 * width_of(S));
+    const float32x4_t value = load_four<From>(src + i * 4 * bytes_of(From));
+    const float32x4_t stored = load_stored<S>(made + i * 4 * bytes_of(S));
     const float32x4_t error = vfmaq_f32(vnegq_f32(value), stored, vdupq_n_f32(scale));
     sums->squared_value[i] = vfmaq_f32(sums->squared_value[i], value, value);
     sums->squared_error[i] = vfmaq_f32(sums->squared_error[i], error, error);
@@ -115,69 +109,37 @@ bool all_finite(const Sums& sums) {
   return vminvq_u32(finite) != 0;
 }
 
-template <DType From, Stored S>
-void compare_block(const CompareArgs& args, Statistics* out) {
-  const float scale = S == Stored::kE4m3 ? args.scale * 256.0f : args.scale;
-  Sums sums = {};
-  size_t i = 0;
-  for (; i + 32 <= args.count; i += 32) {
-    add32<From, S>(args.src + i * width_of(From), args.made + i * width_of(S), scale, &sums);
+struct NeonCompare {
+  template <DType From, Stored S>
+  static void block(const CompareArgs& args, Statistics* out) {
+    const float scale = S == Stored::kE4m3 ? args.scale * 256.0f : args.scale;
+    Sums sums = {};
+    size_t i = 0;
+    for (; i + 32 <= args.count; i += 32) {
+      add32<From, S>(args.src + i * bytes_of(From), args.made + i * bytes_of(S), scale, &sums);
+    }
+    if (i < args.count) {  // zeros behind the last elements
+      uint8_t src[128] = {};
+      uint8_t made[128];
+      std::memset(made, S == Stored::kFtCode ? 8 : 0, sizeof made);
+      std::memcpy(src, args.src + i * bytes_of(From), (args.count - i) * bytes_of(From));
+      std::memcpy(made, args.made + i * bytes_of(S), (args.count - i) * bytes_of(S));
+      add32<From, S>(src, made, scale, &sums);
+    }
+    if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
+    Lanes lanes = {};
+    for (size_t part = 0; part < kVectors; ++part) {
+      vst1q_f32(lanes.squared_error + part * 4, sums.squared_error[part]);
+      vst1q_f32(lanes.squared_value + part * 4, sums.squared_value[part]);
+    }
+    vst1q_f32(lanes.errors, sums.errors);
+    out->elements += args.count;
+    add_lanes(lanes, out);
   }
-  if (i < args.count) {  // zeros behind the last elements
-    uint8_t src[128] = {};
-    uint8_t made[128];
-    std::memset(made, S == Stored::kFtCode ? 8 : 0, sizeof made);
-    std::memcpy(src, args.src + i * width_of(From), (args.count - i) * width_of(From));
-    std::memcpy(made, args.made + i * width_of(S), (args.count - i) * width_of(S));
-    add32<From, S>(src, made, scale, &sums);
-  }
-  if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
-  Lanes lanes = {};
-  for (size_t part = 0; part < kVectors; ++part) {
-    vst1q_f32(lanes.squared_error + part * 4, sums.squared_error[part]);
-    vst1q_f32(lanes.squared_value + part * 4, sums.squared_value[part]);
-  }
-  vst1q_f32(lanes.errors, sums.errors);
-  out->elements += args.count;
-  add_lanes(lanes, out);
-}
-
-template <DType From, Stored S>
-void compare_blocks(const CompareArgs& args, Statistics* out) {
-  for (size_t first = 0; first < args.count; first += kStatisticsBlock) {
-    CompareArgs block = args;
-    block.src += first * width_of(From);
-    block.made += first * width_of(S);
-    block.count = args.count - first < kStatisticsBlock ? args.count - first : kStatisticsBlock;
-    compare_block<From, S>(block, out);
-  }
-}
-
-template <DType From>
-void compare_floats(const CompareArgs& args, Statistics* out) {
-  if (args.stored == Stored::kF32) return compare_blocks<From, Stored::kF32>(args, out);
-  if (args.stored == Stored::kF16) return compare_blocks<From, Stored::kF16>(args, out);
-  compare_blocks<From, Stored::kBf16>(args, out);
-}
-
-void compare(const CompareArgs* args, Statistics* out) {
-  switch (args->stored) {
-    case Stored::kE4m3:
-      return compare_blocks<DType::kF16, Stored::kE4m3>(*args, out);
-    case Stored::kE5m2:
-      return compare_blocks<DType::kF16, Stored::kE5m2>(*args, out);
-    case Stored::kFtCode:
-      return compare_blocks<DType::kF16, Stored::kFtCode>(*args, out);
-    default:
-      break;
-  }
-  if (args->from == DType::kF32) return compare_floats<DType::kF32>(*args, out);
-  if (args->from == DType::kF16) return compare_floats<DType::kF16>(*args, out);
-  compare_floats<DType::kBf16>(*args, out);
-}
+};
 
 }  // namespace
 
-const StatisticsKernels kNeonStatistics = {count, compare};
+const StatisticsKernels kNeonStatistics = {count, compare<NeonCompare>};
 
 }  // namespace mlc
