@@ -62,6 +62,8 @@ export interface Architecture {
   readonly aliases?: (names: ReadonlySet<string>) => NameAlias | undefined;
   /** Set where block-scaled fp8 checkpoints have scales of several forms and of activations (formats.md §9). */
   readonly looseScales?: boolean;
+  /** Set where all heads share one key and one value, which config.json does not say. */
+  readonly multiQuery?: boolean;
   /** What to do instead, for kinds that users expect here but that cannot work. */
   readonly schemeHints?: Readonly<Partial<Record<SchemeKind, string>>>;
   /** What tensor parallelism gets wrong, as upstream does; one sentence. */

@@ -17,9 +17,6 @@ const SPELLINGS = {
   rotary: ["qk_rope_head_dim"],
 } as const;
 
-/** Architectures whose heads all share one key and one value, which their configs do not say. */
-const MULTI_QUERY: ReadonlySet<string> = new Set(["gpt_bigcode"]);
-
 /**
  * What the MLC runtime keeps for a model, from its derived config: one window for all layers or none, and of
  * models with latent attention one latent vector a token.
@@ -46,7 +43,7 @@ export function memoryFigures(architecture: Architecture, config: JsonObject): M
     heads,
     vocab: read("vocab") ?? 0,
     ...headFigures({ heads, hidden, read }),
-    ...(MULTI_QUERY.has(architecture.key) ? { kvHeads: 1 } : {}),
+    ...(architecture.multiQuery ? { kvHeads: 1 } : {}),
     contextLimit: limit > 0 ? limit : Math.max(trained, window, 1),
     ...(window > 0 ? { sliding: { layers, window } } : {}),
   };

@@ -37,6 +37,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "gpt_bigcode",
   classes: ["GPTBigCodeForCausalLM"],
   config: bigcodeConfig,
+  multiQuery: true,
   constraints: [wholeHeads("n_embd", "n_head"), oneShard],
   table: (fields) => {
     const [hidden, ffn, heads] = [
