@@ -30,6 +30,12 @@ void Meter::begin(size_t piece, Wanted wanted) {
   wanted_ = wanted;
 }
 
+uint8_t* Meter::scales(size_t bytes) {
+  if (!wants()) return nullptr;
+  if (scales_.size() < bytes) scales_.resize(bytes);
+  return scales_.data();
+}
+
 float* Meter::decoded(size_t count) {
   if (decoded_.size() < count) decoded_.resize(count);
   return decoded_.data();

@@ -32,6 +32,8 @@ class Meter {
 
   void begin(size_t piece, Wanted wanted);
   bool wants() const { return wanted_ != Wanted::kNothing; }
+  // Room for scales that nobody else keeps; null if nothing is measured.
+  uint8_t* scales(size_t bytes);
 
   // Elements before and after they were rounded to `model`.
   void cast(DType from, DType model, const uint8_t* src, const uint8_t* made, size_t count);
@@ -54,6 +56,7 @@ class Meter {
   size_t piece_ = 0;
   Wanted wanted_ = Wanted::kNothing;
   std::vector<float> decoded_;
+  std::vector<uint8_t> scales_;
 };
 
 }  // namespace mlc

@@ -64,6 +64,8 @@ export interface Architecture {
   readonly looseScales?: boolean;
   /** AWQ checkpoints can be taken as llama's are, although upstream does not (see awqObstacle in awq.ts). */
   readonly awqByRule?: boolean;
+  /** Set where all heads share one key and one value, which config.json does not say. */
+  readonly multiQuery?: boolean;
   /** What to do instead, for kinds that users expect here but that cannot work. */
   readonly schemeHints?: Readonly<Partial<Record<SchemeKind, string>>>;
   /** What tensor parallelism gets wrong, as upstream does; one sentence. */

@@ -43,6 +43,7 @@ export function memoryFigures(architecture: Architecture, config: JsonObject): M
     heads,
     vocab: read("vocab") ?? 0,
     ...headFigures({ heads, hidden, read }),
+    ...(architecture.multiQuery ? { kvHeads: 1 } : {}),
     contextLimit: limit > 0 ? limit : Math.max(trained, window, 1),
     ...(window > 0 ? { sliding: { layers, window } } : {}),
   };

@@ -38,6 +38,7 @@ export const architecture: Architecture = defineArchitecture({
   awqByRule: true,
   classes: ["GPTBigCodeForCausalLM"],
   config: bigcodeConfig,
+  multiQuery: true,
   constraints: [wholeHeads("n_embd", "n_head"), oneShard],
   table: (fields) => {
     const [hidden, ffn, heads] = [
