@@ -22,7 +22,7 @@ export function registerDemo(program: Command): void {
     .option("--from-hub", "go through a hub on this machine: name, download, plan, convert, verify")
     .action((flags: DemoFlags) =>
       runCommand(flags, async (printer, signal) => {
-        const { runDemo } = await import("../index.ts");
+        const { runDemo } = await import("../demo.ts");
         const result = await runDemo(flags, { onEvent: printer.onEvent.bind(printer), signal });
         const sound = result.verified.faults.length === 0;
         printer.result(result, () => [

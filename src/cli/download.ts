@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { sourceDeps } from "../acquire-model.ts";
 import type { RemoteSource, ResolvedSource, SourceDeps } from "../index.ts";
 import { withPrinting } from "./conversion-options.ts";
 import type { Printer } from "./printer.ts";
@@ -44,6 +43,7 @@ export async function withSource<T>(
   { printer, signal }: Running,
   work: (deps: SourceDeps) => Promise<T>,
 ): Promise<T> {
+  const { sourceDeps } = await import("../acquire-model.ts");
   const { deps, close } = await sourceDeps({ onEvent: printer.onEvent.bind(printer), signal });
   try {
     return await work(deps);

@@ -29,7 +29,7 @@ export function registerGenConfig(program: Command): void {
     .addHelpText("after", EXAMPLE)
     .action((model: string, flags: GenConfigFlags) =>
       runCommand(flags, async (printer, signal) => {
-        const { genConfig } = await import("../index.ts");
+        const { genConfig } = await import("../gen-config.ts");
         const { quantization, output, modelType } = flags;
         const chosen = modelType === undefined ? {} : { modelType };
         const request = { model, quantization, output, ...chosen, acquire: toSourceOptions(flags) };

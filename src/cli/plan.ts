@@ -29,7 +29,10 @@ export function registerPlan(program: Command): void {
     .addHelpText("after", EXAMPLES)
     .action((model: string, flags: PlanFlags) =>
       runCommand(flags, async (printer, signal) => {
-        const { planConversion, planReport } = await import("../index.ts");
+        const [{ planConversion }, { planReport }] = await Promise.all([
+          import("../plan-conversion.ts"),
+          import("../report/plan-report.ts"),
+        ]);
         const request = { model, ...withoutSourceFlags(flags), acquire: toSourceOptions(flags) };
         const onEvent = printer.onEvent.bind(printer);
         const report = planReport(await planConversion(request, { onEvent, signal }));

@@ -31,7 +31,7 @@ export function registerRecommend(program: Command): void {
     .addHelpText("after", EXAMPLES)
     .action((model: string, flags: RecommendFlags) =>
       runCommand(flags, async (printer, signal) => {
-        const { recommend } = await import("../index.ts");
+        const { recommend } = await import("../recommend.ts");
         const onEvent = printer.onEvent.bind(printer);
         const { ram, vram, context, modelType } = flags;
         const wishes = { ram, vram, context, modelType };

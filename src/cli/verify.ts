@@ -26,7 +26,7 @@ export function registerVerify(program: Command): void {
     )
     .action((folder: string, flags: VerifyFlags) =>
       runCommand(flags, async (printer, signal) => {
-        const { verify } = await import("../index.ts");
+        const { verify } = await import("../verify.ts");
         const result = await verify(folder, { ...flags, signal });
         for (const message of result.notices) printer.onEvent({ type: "notice", message });
         printer.result(result, () => [

@@ -49,7 +49,7 @@ export function registerWeb(program: Command): void {
 type Printer = Parameters<Parameters<typeof runCommand>[1]>[0];
 
 async function web(folder: string, flags: WebFlags, printer: Printer): Promise<boolean> {
-  const { webApp } = await import("../index.ts");
+  const { webApp } = await import("../web-app.ts");
   const { pathToFileURL } = await import("node:url");
   const { url, modelId, modelLib, contextWindowSize, write } = flags;
   const app = await webApp({
