@@ -188,7 +188,18 @@ Job::Job(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Job>(info) {
 }
 
 // The engine's threads call back until the run is gone: it must go before anything they use.
-Job::~Job() { run_.reset(); }
+Job::~Job() {
+  run_.reset();
+  if (watched_ != nullptr) napi_remove_env_cleanup_hook(watched_, end_with_environment, this);
+}
+
+// An environment that ends takes its thread-safe functions along, whoever still calls them. Hooks
+// run last in, first out: this one before the function's own, which was registered earlier.
+void Job::end_with_environment(void* job) {
+  Job* self = static_cast<Job*>(job);
+  self->watched_ = nullptr;
+  self->run_->end();
+}
 
 Napi::Value Job::add_shard(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -227,6 +238,8 @@ Napi::Value Job::start(const Napi::CallbackInfo& info) {
   deferred_.reset(new Napi::Promise::Deferred(env));
   events_ =
       Napi::ThreadSafeFunction::New(env, info[0].As<Napi::Function>(), "mlc-convert job", 0, 1);
+  watched_ = env;
+  napi_add_env_cleanup_hook(env, end_with_environment, this);
   Ref();  // the engine's threads call back into this object until on_finish
   run_->start();
   return deferred_->Promise();

@@ -42,6 +42,7 @@ class Job : public Napi::ObjectWrap<Job>, private RunListener {
                 const std::vector<Statistics>& statistics) override;
   void on_finish(const Status& status) override;
   void settle(Napi::Env env, const Status& status);
+  static void end_with_environment(void* job);
   void look_after_device();
   std::string failure_of_device();
   // Calls `callback` on the JavaScript thread, unless its environment is being torn down.
@@ -56,6 +57,7 @@ class Job : public Napi::ObjectWrap<Job>, private RunListener {
   std::string device_failure_;
   Napi::ThreadSafeFunction events_;
   bool events_closing_ = false;  // the finisher's own
+  napi_env watched_ = nullptr;   // the environment whose end this job waits for
   std::unique_ptr<Napi::Promise::Deferred> deferred_;
 };
 

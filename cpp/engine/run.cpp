@@ -22,9 +22,13 @@ Run::Run(Sources sources, const RunOptions& options, RunListener* listener)
   options_.threads = std::max<size_t>(1, options_.threads);
 }
 
-Run::~Run() {
+Run::~Run() { end(); }
+
+void Run::end() {
   cancel();
-  for (std::thread& worker : workers_) worker.join();
+  for (std::thread& worker : workers_) {
+    if (worker.joinable()) worker.join();
+  }
   if (finisher_.joinable()) finisher_.join();
 }
 

@@ -46,6 +46,8 @@ class Run {
   void start();
   // Stops within one tile; on_finish then gets E_ABORTED.
   void cancel();
+  // Cancels, and returns when no thread is left that could call the listener.
+  void end();
 
   uint64_t bytes_made() const { return bytes_made_.load(std::memory_order_relaxed); }
   // Summed over threads; complete once on_finish was called.
