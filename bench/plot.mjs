@@ -53,6 +53,7 @@ function draw() {
   const height = 60 + results.length * ROW;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${LEFT + WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    "<title>Seconds of every conversion, above the phases of its floor</title>",
     `<rect width="100%" height="100%" fill="white"/>`,
     ...legend(),
     ...results.map((one, index) => row(one, index, scale)),
