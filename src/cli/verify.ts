@@ -33,7 +33,7 @@ export function registerVerify(program: Command): void {
           ...result.faults.map(({ file, problem }) => `${file}: ${problem}`),
           result.faults.length === 0
             ? `sound: ${result.tensors} tensors in ${result.shards} shards, ${formatBytes(result.nbytes)}`
-            : `${result.faults.length} faults`,
+            : `${result.faults.length} ${result.faults.length === 1 ? "fault" : "faults"}`,
         ]);
         return result.faults.length === 0;
       }),

@@ -44,7 +44,11 @@ export async function resolveSource(
 
 async function resolveLocal(typed: string, options: SourceOptions): Promise<LocalSource> {
   const stats = await stat(typed).catch(() => undefined);
-  if (!stats) throw new SourceError("E_NO_SUCH_PATH", `no such file or folder: ${typed}`);
+  if (!stats) {
+    throw new SourceError("E_NO_SUCH_PATH", `no such file or folder: ${typed}`, {
+      hint: "name a folder, a file, or a model of the hub as org/model",
+    });
+  }
   const full = path.resolve(typed);
   const looksRemote = /^[\w-][\w.-]*\/[\w.-]+$/.test(typed);
   const notices = looksRemote ? [`${typed} is a local path; write HF://${typed} for the hub's model.`] : [];
