@@ -27,7 +27,9 @@ function run(program, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const valgrind = (...words) => run("valgrind", ["--quiet", `--error-exitcode=${FOUND}`, ...words]);
+const SUPPRESSIONS = join(ROOT, "scripts/valgrind.supp");
+const valgrind = (...words) =>
+  run("valgrind", ["--quiet", `--error-exitcode=${FOUND}`, `--suppressions=${SUPPRESSIONS}`, ...words]);
 
 if (spawnSync("valgrind", ["--version"], { stdio: "ignore" }).status !== 0)
   unavailable("valgrind is not installed");
