@@ -286,17 +286,10 @@ void Job::look_after_device() {
   if (device_required_) run_->cancel();
 }
 
-// Once the environment is being torn down the function is gone after the first call that says so:
-// it must not even be released any more.
-template <typename Callback>
-void Job::call_javascript(Callback callback) {
-  if (!events_closing_) events_closing_ = events_.BlockingCall(callback) != napi_ok;
-}
-
 void Job::on_shard(uint32_t id, const std::array<uint8_t, 16>& md5,
                    const std::vector<Statistics>& statistics) {
   look_after_device();
-  call_javascript([id, md5, statistics](Napi::Env env, Napi::Function callback) {
+  events_.BlockingCall([id, md5, statistics](Napi::Env env, Napi::Function callback) {
     if (env == nullptr) return;
     callback.Call(
         {Napi::Number::New(env, id), Napi::String::New(env, hex(md5)), numbers(env, statistics)});
@@ -308,10 +301,10 @@ void Job::on_finish(const Status& status) {
   const std::string failure = failure_of_device();
   const bool failed = device_required_ && !failure.empty();
   const Status end = failed ? Status::error("E_DEVICE", failure) : status;
-  call_javascript([this, end](Napi::Env env, Napi::Function) {
+  events_.BlockingCall([this, end](Napi::Env env, Napi::Function) {
     if (env != nullptr) settle(env, end);
   });
-  if (!events_closing_) events_.Release();
+  events_.Release();
 }
 
 void Job::settle(Napi::Env env, const Status& status) {

@@ -45,9 +45,6 @@ class Job : public Napi::ObjectWrap<Job>, private RunListener {
   static void end_with_environment(void* job);
   void look_after_device();
   std::string failure_of_device();
-  // Calls `callback` on the JavaScript thread, unless its environment is being torn down.
-  template <typename Callback>
-  void call_javascript(Callback callback);
 
   std::unique_ptr<Run> run_;
   std::vector<uint64_t> source_sizes_;
@@ -56,8 +53,7 @@ class Job : public Napi::ObjectWrap<Job>, private RunListener {
   std::mutex failure_mutex_;
   std::string device_failure_;
   Napi::ThreadSafeFunction events_;
-  bool events_closing_ = false;  // the finisher's own
-  napi_env watched_ = nullptr;   // the environment whose end this job waits for
+  napi_env watched_ = nullptr;  // the environment whose end this job waits for
   std::unique_ptr<Napi::Promise::Deferred> deferred_;
 };
 

@@ -263,11 +263,7 @@ Status PieceStream::quantize_strip(const Piece& piece, uint64_t first_group, uin
       args.rows = static_cast<size_t>(std::min(kStripRows, view.rows - done));
       if (words != nullptr) args.words = words + row * 4;
       if (scales != nullptr) args.scales = scales + row * unit;
-      if (words != nullptr) {
-        meter_.quantize(args, view.lent);
-      } else {
-        kernels_.group.quantize(&args);
-      }
+      meter_.quantize(args, view.lent);
     }
   }
   return Status::ok();

@@ -46,17 +46,16 @@ void SourcePages::follow(size_t index, uint64_t position) {
   const Piece& piece = pieces_[index];
   if (index != index_) {
     index_ = index;
+    total_ = piece.scales_of_previous ? 0 : span_bytes(piece);
     asked_ = 0;
   }
-  const uint64_t total = span_bytes(piece);
-  if (asked_ == total || piece.nbytes == 0 || piece.scales_of_previous) return;
+  if (asked_ == total_ || piece.nbytes == 0) return;
   // Transposed values and interleaved blocks are read all over from the beginning.
   const bool scattered = piece.transposed || piece.gather.outer > 1;
   const double share = static_cast<double>(position) / static_cast<double>(piece.nbytes);
-  const uint64_t at = static_cast<uint64_t>(share * static_cast<double>(total));
-  const uint64_t wanted = scattered ? total : std::min(total, at + 2 * kWindow);
-  if (wanted < total && wanted < asked_ + kWindow) return;
-  if (wanted <= asked_) return;
+  const uint64_t at = static_cast<uint64_t>(share * static_cast<double>(total_));
+  const uint64_t wanted = scattered ? total_ : std::min(total_, at + 2 * kWindow);
+  if (wanted < total_ && wanted < asked_ + kWindow) return;
   ask(piece, asked_, wanted);
   asked_ = wanted;
 }

@@ -27,7 +27,8 @@ class SourcePages {
   const std::vector<Piece>& pieces_;
   const Sources& sources_;
   size_t index_ = SIZE_MAX;
-  uint64_t asked_ = 0;  // source bytes of the piece, counted over its blocks
+  uint64_t total_ = 0;  // source bytes of the piece, counted over its blocks
+  uint64_t asked_ = 0;  // as many of them
 };
 
 }  // namespace mlc

@@ -33,8 +33,6 @@
 namespace mlc {
 namespace {
 
-constexpr size_t width_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
-
 constexpr size_t kBatch = kStatisticsGroups;  // groups of one row
 constexpr size_t kRows = kStatisticsRows;     // rows of one group
 

@@ -45,8 +45,7 @@ struct ElementKernels {
   void (*encode_bf16)(const uint8_t* src_f32, uint8_t* dst_bf16, size_t count);
 };
 
-// ---- statistics
-// ----------------------------------------------------------------------------------
+// ---- statistics -----------------------------------------------------------------------------
 
 // What became of a tensor's elements; kernels add to it. An element counts in the sums where its
 // value, in the model dtype too, and its error are finite. The error is that of an f32
@@ -120,8 +119,7 @@ struct GroupKernels {
   void (*quantize)(const GroupQuantizeArgs* args);
 };
 
-// ---- fp8, FasterTransformer
-// ----------------------------------------------------------------------
+// ---- fp8, FasterTransformer -----------------------------------------------------------------
 
 enum class Fp8 : uint8_t { kE4m3, kE5m2 };
 
@@ -148,8 +146,7 @@ struct Md5State {
 struct Md5Kernels {
   // How many streams one call advances at once at full speed.
   size_t lanes;
-  // Advances each of `count` (1 ... lanes) independent states by `blocks` 64-byte blocks at
-  // data[i].
+  // Advances each of `count` (1 ... lanes) states by `blocks` 64-byte blocks at data[i].
   void (*update)(Md5State* const* states, const uint8_t* const* data, size_t blocks, size_t count);
 };
 

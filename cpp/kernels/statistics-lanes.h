@@ -51,6 +51,8 @@ inline void add_lanes(const Lanes& lanes, Statistics* out) {
   }
 }
 
+constexpr size_t width_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
 // The smallest magnitude, in `from`'s bits, that is infinite in `model` or already in `from`.
 constexpr uint32_t first_lost(DType from, DType model) {
   if (from == DType::kF16) return 0x7C00;

@@ -1,7 +1,7 @@
 // What conversion lost, 32 elements at a time: four vectors are the reference's lanes. A block
 // with anything that is lost or not finite is the reference's.
 #include "../backends.h"
-#include "../compare-blocks.h"
+#include "../statistics-blocks.h"
 #include "vector.h"
 
 namespace mlc {
@@ -44,20 +44,6 @@ uint32_t largest32(const uint8_t* src, size_t count) {
   return static_cast<uint32_t>(_mm_cvtsi128_si32(half));
 }
 
-void count(DType from, DType model, const uint8_t* src, size_t count, Statistics* out) {
-  const size_t width = bytes_of(from);
-  for (size_t first = 0; first < count; first += kStatisticsBlock) {
-    const size_t block = count - first < kStatisticsBlock ? count - first : kStatisticsBlock;
-    const uint8_t* at = src + first * width;
-    const uint32_t largest = width == 2 ? largest16(at, block) : largest32(at, block);
-    if (largest >= first_lost(from, model)) {
-      kReferenceStatistics.count(from, model, at, block, out);
-    } else {
-      out->elements += block;
-    }
-  }
-}
-
 // ---- errors ----
 
 // What is stored, but for a factor of 256 that e4m3 lacks.
@@ -87,8 +73,8 @@ struct Sums {
 template <DType From, Stored S>
 void add32(const uint8_t* src, const uint8_t* made, __m256 scale, Sums* sums) {
   for (size_t i = 0; i < 4; ++i) {
-    const __m256 value = load8<From>(src + i * 8 * bytes_of(From));
-    const __m256 error = _mm256_fmsub_ps(load_stored<S>(made + i * 8 * bytes_of(S)), scale, value);
+    const __m256 value = load8<From>(src + i * 8 * width_of(From));
+    const __m256 error = _mm256_fmsub_ps(load_stored<S>(made + i * 8 * width_of(S)), scale, value);
     sums->squared_value[i] = _mm256_fmadd_ps(value, value, sums->squared_value[i]);
     sums->squared_error[i] = _mm256_fmadd_ps(error, error, sums->squared_error[i]);
     sums->errors = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), error), sums->errors);
@@ -110,7 +96,11 @@ bool all_finite(const Sums& sums) {
   return _mm256_movemask_ps(usual) == 0xFF;
 }
 
-struct Avx2Compare {
+struct Avx2Lost {
+  static uint32_t largest(const uint8_t* src, size_t width, size_t count) {
+    return width == 2 ? largest16(src, count) : largest32(src, count);
+  }
+
   template <DType From, Stored S>
   static void block(const CompareArgs& args, Statistics* out) {
     const __m256 scale = _mm256_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
@@ -118,14 +108,14 @@ struct Avx2Compare {
     Sums sums = {{zero, zero, zero, zero}, {zero, zero, zero, zero}, zero};
     size_t i = 0;
     for (; i + 32 <= args.count; i += 32) {
-      add32<From, S>(args.src + i * bytes_of(From), args.made + i * bytes_of(S), scale, &sums);
+      add32<From, S>(args.src + i * width_of(From), args.made + i * width_of(S), scale, &sums);
     }
     if (i < args.count) {  // zeros behind the last elements
       uint8_t src[128] = {};
       uint8_t made[128];
       std::memset(made, S == Stored::kFtCode ? 8 : 0, sizeof made);
-      std::memcpy(src, args.src + i * bytes_of(From), (args.count - i) * bytes_of(From));
-      std::memcpy(made, args.made + i * bytes_of(S), (args.count - i) * bytes_of(S));
+      std::memcpy(src, args.src + i * width_of(From), (args.count - i) * width_of(From));
+      std::memcpy(made, args.made + i * width_of(S), (args.count - i) * width_of(S));
       add32<From, S>(src, made, scale, &sums);
     }
     if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
@@ -144,6 +134,6 @@ struct Avx2Compare {
 
 }  // namespace
 
-const StatisticsKernels kAvx2Statistics = {count, compare<Avx2Compare>};
+const StatisticsKernels kAvx2Statistics = {count<Avx2Lost>, compare<Avx2Lost>};
 
 }  // namespace mlc

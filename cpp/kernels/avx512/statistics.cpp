@@ -1,7 +1,7 @@
 // What conversion lost, 32 elements at a time: two vectors are the reference's lanes. A block with
 // anything that is lost or not finite is the reference's.
 #include "../backends.h"
-#include "../compare-blocks.h"
+#include "../statistics-blocks.h"
 #include "vector.h"
 
 namespace mlc {
@@ -31,20 +31,6 @@ uint32_t largest32(const uint8_t* src, size_t count) {
     max = _mm512_max_epu32(max, _mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF)));
   }
   return _mm512_reduce_max_epu32(max);
-}
-
-void count(DType from, DType model, const uint8_t* src, size_t count, Statistics* out) {
-  const size_t width = bytes_of(from);
-  for (size_t first = 0; first < count; first += kStatisticsBlock) {
-    const size_t block = count - first < kStatisticsBlock ? count - first : kStatisticsBlock;
-    const uint8_t* at = src + first * width;
-    const uint32_t largest = width == 2 ? largest16(at, block) : largest32(at, block);
-    if (largest >= first_lost(from, model)) {
-      kReferenceStatistics.count(from, model, at, block, out);
-    } else {
-      out->elements += block;
-    }
-  }
 }
 
 // ---- errors ----
@@ -78,8 +64,8 @@ template <DType From, Stored S>
 void add(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 scale, Sums* sums) {
   constexpr int kLargerMagnitude = 0x0B;  // of the two, without a sign
   const size_t half = at / 16 % 2;
-  const __m512 value = load16<From>(args.src + at * bytes_of(From), lanes);
-  const __m512 made = load_stored<S>(args.made + at * bytes_of(S), lanes);
+  const __m512 value = load16<From>(args.src + at * width_of(From), lanes);
+  const __m512 made = load_stored<S>(args.made + at * width_of(S), lanes);
   const __m512 error = _mm512_fmsub_ps(made, scale, value);
   sums->squared_value[half] = _mm512_fmadd_ps(value, value, sums->squared_value[half]);
   sums->squared_error[half] = _mm512_fmadd_ps(error, error, sums->squared_error[half]);
@@ -100,7 +86,11 @@ bool all_finite(const Sums& sums) {
           _mm512_cmp_ps_mask(sums.errors, largest, _CMP_LE_OQ)) == kAllLanes;
 }
 
-struct Avx512Compare {
+struct Avx512Lost {
+  static uint32_t largest(const uint8_t* src, size_t width, size_t count) {
+    return width == 2 ? largest16(src, count) : largest32(src, count);
+  }
+
   template <DType From, Stored S>
   static void block(const CompareArgs& args, Statistics* out) {
     const __m512 scale = _mm512_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
@@ -129,6 +119,6 @@ struct Avx512Compare {
 
 }  // namespace
 
-const StatisticsKernels kAvx512Statistics = {count, compare<Avx512Compare>};
+const StatisticsKernels kAvx512Statistics = {count<Avx512Lost>, compare<Avx512Lost>};
 
 }  // namespace mlc

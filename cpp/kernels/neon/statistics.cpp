@@ -1,7 +1,7 @@
 // What conversion lost, 32 elements at a time: eight vectors are the reference's lanes. A block
 // with anything that is lost or not finite is the reference's.
 #include "../backends.h"
-#include "../compare-blocks.h"
+#include "../statistics-blocks.h"
 #include "floats.h"
 
 namespace mlc {
@@ -32,20 +32,6 @@ uint32_t largest32(const uint8_t* src, size_t count) {
   uint8_t last[16] = {};
   std::memcpy(last, src + i * 4, (count - i) * 4);
   return vmaxvq_u32(vmaxq_u32(max, vandq_u32(vreinterpretq_u32_u8(vld1q_u8(last)), clear)));
-}
-
-void count(DType from, DType model, const uint8_t* src, size_t count, Statistics* out) {
-  const size_t width = bytes_of(from);
-  for (size_t first = 0; first < count; first += kStatisticsBlock) {
-    const size_t block = count - first < kStatisticsBlock ? count - first : kStatisticsBlock;
-    const uint8_t* at = src + first * width;
-    const uint32_t largest = width == 2 ? largest16(at, block) : largest32(at, block);
-    if (largest >= first_lost(from, model)) {
-      kReferenceStatistics.count(from, model, at, block, out);
-    } else {
-      out->elements += block;
-    }
-  }
 }
 
 // ---- errors ----
@@ -89,8 +75,8 @@ struct Sums {
 template <DType From, Stored S>
 void add32(const uint8_t* src, const uint8_t* made, float scale, Sums* sums) {
   for (size_t i = 0; i < kVectors; ++i) {
-    const float32x4_t value = load_four<From>(src + i * 4 * bytes_of(From));
-    const float32x4_t stored = load_stored<S>(made + i * 4 * bytes_of(S));
+    const float32x4_t value = load_four<From>(src + i * 4 * width_of(From));
+    const float32x4_t stored = load_stored<S>(made + i * 4 * width_of(S));
     const float32x4_t error = vfmaq_f32(vnegq_f32(value), stored, vdupq_n_f32(scale));
     sums->squared_value[i] = vfmaq_f32(sums->squared_value[i], value, value);
     sums->squared_error[i] = vfmaq_f32(sums->squared_error[i], error, error);
@@ -109,21 +95,25 @@ bool all_finite(const Sums& sums) {
   return vminvq_u32(finite) != 0;
 }
 
-struct NeonCompare {
+struct NeonLost {
+  static uint32_t largest(const uint8_t* src, size_t width, size_t count) {
+    return width == 2 ? largest16(src, count) : largest32(src, count);
+  }
+
   template <DType From, Stored S>
   static void block(const CompareArgs& args, Statistics* out) {
     const float scale = S == Stored::kE4m3 ? args.scale * 256.0f : args.scale;
     Sums sums = {};
     size_t i = 0;
     for (; i + 32 <= args.count; i += 32) {
-      add32<From, S>(args.src + i * bytes_of(From), args.made + i * bytes_of(S), scale, &sums);
+      add32<From, S>(args.src + i * width_of(From), args.made + i * width_of(S), scale, &sums);
     }
     if (i < args.count) {  // zeros behind the last elements
       uint8_t src[128] = {};
       uint8_t made[128];
       std::memset(made, S == Stored::kFtCode ? 8 : 0, sizeof made);
-      std::memcpy(src, args.src + i * bytes_of(From), (args.count - i) * bytes_of(From));
-      std::memcpy(made, args.made + i * bytes_of(S), (args.count - i) * bytes_of(S));
+      std::memcpy(src, args.src + i * width_of(From), (args.count - i) * width_of(From));
+      std::memcpy(made, args.made + i * width_of(S), (args.count - i) * width_of(S));
       add32<From, S>(src, made, scale, &sums);
     }
     if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
@@ -140,6 +130,6 @@ struct NeonCompare {
 
 }  // namespace
 
-const StatisticsKernels kNeonStatistics = {count, compare<NeonCompare>};
+const StatisticsKernels kNeonStatistics = {count<NeonLost>, compare<NeonLost>};
 
 }  // namespace mlc

@@ -1,25 +1,42 @@
-// StatisticsKernels::compare for an instruction set `Isa` that offers
+// StatisticsKernels for an instruction set `Isa` that offers, for at most kStatisticsBlock
+// elements,
+//   static uint32_t largest(const uint8_t* src, size_t width, size_t count)
+//                                               the largest magnitude, in the elements' own bits
 //   template <DType From, Stored S> static void block(const CompareArgs&, Statistics*)
-// for at most kStatisticsBlock elements. All of it has internal linkage, as in statistics-lanes.h.
+// All of it has internal linkage, as in statistics-lanes.h.
 #pragma once
 
+#include "backends.h"
 #include "statistics-lanes.h"
 
 namespace mlc {
 namespace {
 
-constexpr size_t bytes_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
-
-constexpr size_t bytes_of(Stored stored) {
+constexpr size_t width_of(Stored stored) {
   return stored == Stored::kF32 ? 4 : stored == Stored::kF16 || stored == Stored::kBf16 ? 2 : 1;
+}
+
+// A block with anything that is lost or not finite is the reference's.
+template <class Isa>
+void count(DType from, DType model, const uint8_t* src, size_t count, Statistics* out) {
+  const size_t width = width_of(from);
+  for (size_t first = 0; first < count; first += kStatisticsBlock) {
+    const size_t block = count - first < kStatisticsBlock ? count - first : kStatisticsBlock;
+    const uint8_t* at = src + first * width;
+    if (Isa::largest(at, width, block) >= first_lost(from, model)) {
+      kReferenceStatistics.count(from, model, at, block, out);
+    } else {
+      out->elements += block;
+    }
+  }
 }
 
 template <class Isa, DType From, Stored S>
 void compare_blocks(const CompareArgs& args, Statistics* out) {
   for (size_t first = 0; first < args.count; first += kStatisticsBlock) {
     CompareArgs block = args;
-    block.src += first * bytes_of(From);
-    block.made += first * bytes_of(S);
+    block.src += first * width_of(From);
+    block.made += first * width_of(S);
     block.count = args.count - first < kStatisticsBlock ? args.count - first : kStatisticsBlock;
     Isa::template block<From, S>(block, out);
   }
