@@ -49,7 +49,7 @@ export async function takeLock(
   const staleMs = options.staleMs ?? STALE_MS;
   const mine: Holder = { ...thisProcess(), token: randomBytes(8).toString("hex") };
   const watch = new HeartbeatWatch(file, staleMs);
-  for (let told = false; ; ) {
+  for (let told = false, looks = 0; ; looks++) {
     options.signal?.throwIfAborted();
     const made = await create(file, mine);
     if (made === "made") return new HeldLock(file, mine, staleMs);
@@ -61,8 +61,11 @@ export async function takeLock(
       continue;
     }
     if (state === "lives" && options.wait === false) return "busy";
-    if (!told) options.onWait?.(other);
-    told = true;
+    // At the first look a file without a name may be one whose maker is about to write it.
+    if (!told && (other || looks > 0)) {
+      options.onWait?.(other);
+      told = true;
+    }
     await sleep(POLL_MS, undefined, options.signal ? { signal: options.signal } : {}).catch(() => {});
   }
 }

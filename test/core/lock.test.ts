@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -123,6 +123,18 @@ test("of many who find the same dead lock one gets it at a time", async () => {
   await Promise.all(Array.from({ length: 12 }, work));
   expect(most).toBe(1);
   expect(await readdir(join(file, ".."))).toEqual([]);
+});
+
+test("a waiter is told of the owner who writes a name just after making the file, and only once", async () => {
+  const file = await lockFile();
+  await writeFile(file, "");
+  const waits: (Owner | undefined)[] = [];
+  const waiting = taken(file, { onWait: (owner) => waits.push(owner) });
+  await foreign(file, thisProcess());
+  await sleep(300);
+  expect(waits).toMatchObject([{ pid: process.pid }]);
+  await rm(file);
+  await (await waiting).release();
 });
 
 test("a lock that says nothing is taken over when it does not move", async () => {
