@@ -70,8 +70,10 @@ size_t Run::lanes_allowed(const Lanes& lanes) const {
   return static_cast<size_t>(std::min<uint64_t>(options_.lanes, 2 * share));
 }
 
+// A worker that has lanes leaves those on offer to one that has none, which may take a while to
+// wake.
 Run::LanePtr Run::take(const Lanes& lanes) {
-  if (!shared_.empty()) {
+  if (!shared_.empty() && (lanes.empty() || idle_ == 0)) {
     LanePtr lane = std::move(shared_.back());
     shared_.pop_back();
     return lane;
