@@ -82,18 +82,29 @@ Bytes source_for(const Scheme& scheme, const Shape& shape) {
   return Bytes(shape.rows == 0 ? 0 : shape.rows * stride - shape.gap, shape.offset);
 }
 
+void quantize(const GroupKernels& kernels, const Scheme& scheme, const Shape& shape,
+              const Bytes& source, Results& results, bool words, bool scales) {
+  GroupQuantizeArgs args = make_args(scheme, shape, results);
+  args.src = source.data();
+  if (!words) args.words = nullptr;
+  if (!scales) args.scales = nullptr;
+  kernels.quantize(&args);
+}
+
+// Both results together, and each alone.
 void compare(Context& context, const Scheme& scheme, const Shape& shape, const Bytes& source) {
   Results expected = room_for(scheme, shape);
-  Results actual = room_for(scheme, shape);
-  GroupQuantizeArgs args = make_args(scheme, shape, expected);
-  args.src = source.data();
-  context.reference.group.quantize(&args);
-  args = make_args(scheme, shape, actual);
-  args.src = source.data();
-  context.tested.group.quantize(&args);
-  context.expect_equal({describe(scheme, "words"), 4}, expected.words, actual.words);
-  context.expect_equal({describe(scheme, "scales"), size_of(scheme.model)}, expected.scales,
-                       actual.scales);
+  quantize(context.reference.group, scheme, shape, source, expected, true, true);
+  Results both = room_for(scheme, shape);
+  quantize(context.tested.group, scheme, shape, source, both, true, true);
+  Results alone = room_for(scheme, shape);
+  quantize(context.tested.group, scheme, shape, source, alone, true, false);
+  quantize(context.tested.group, scheme, shape, source, alone, false, true);
+  for (const Results* actual : {&both, &alone}) {
+    context.expect_equal({describe(scheme, "words"), 4}, expected.words, actual->words);
+    context.expect_equal({describe(scheme, "scales"), size_of(scheme.model)}, expected.scales,
+                         actual->scales);
+  }
 }
 
 // One row a position: the special value stands there, among weights or among its like.

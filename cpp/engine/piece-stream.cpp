@@ -9,7 +9,10 @@ namespace mlc {
 namespace {
 
 // Scales larger than this are made by a second look at the source instead of being kept.
-constexpr uint64_t kMaxKeptScales = 4u << 20;
+constexpr uint64_t kMaxKeptScales = 5u << 19;
+// Transposed words that are made at once: the wider their strip of every row, the fewer pages are
+// gone through again and again.
+constexpr size_t kStripBytes = 2u << 20;
 
 uint64_t groups_per_row(const Piece& piece) { return (piece.cols + piece.group - 1) / piece.group; }
 
@@ -225,21 +228,6 @@ Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
   return Status::ok();
 }
 
-// Rows of a strip that are quantized while the next ones are on their way to the cache.
-constexpr uint64_t kStripRows = 64;
-
-// The rows of a strip lie pages apart, where the processor does not guess what comes next.
-static void prefetch_rows(const RowView& view, uint64_t first, uint64_t rows, size_t row_bytes) {
-#if defined(__GNUC__)
-  for (uint64_t row = first; row < std::min(first + rows, view.rows); ++row) {
-    const uint8_t* data = view.data + row * view.row_stride;
-    for (size_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(data + at);
-  }
-#else
-  (void)view, (void)first, (void)rows, (void)row_bytes;
-#endif
-}
-
 // Groups [first_group, first_group + groups) of every row, transposed: `words` [4 * groups, rows],
 // `scales` [groups, rows].
 Status PieceStream::quantize_strip(const Piece& piece, uint64_t first_group, uint64_t groups,
@@ -256,15 +244,10 @@ Status PieceStream::quantize_strip(const Piece& piece, uint64_t first_group, uin
     args.word_stride = static_cast<size_t>(piece.rows) * 4;
     args.scale_row_stride = unit;
     args.scale_stride = static_cast<size_t>(piece.rows) * unit;
-    const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(view.dtype);
-    for (uint64_t done = 0; done < view.rows; done += kStripRows, row += args.rows) {
-      prefetch_rows(view, done + kStripRows, kStripRows, row_bytes);
-      args.src = view.data + done * view.row_stride;
-      args.rows = static_cast<size_t>(std::min(kStripRows, view.rows - done));
-      if (words != nullptr) args.words = words + row * 4;
-      if (scales != nullptr) args.scales = scales + row * unit;
-      meter_.quantize(args, view.lent);
-    }
+    if (words != nullptr) args.words = words + row * 4;
+    if (scales != nullptr) args.scales = scales + row * unit;
+    meter_.quantize(args, view.lent);
+    row += view.rows;
   }
   return Status::ok();
 }
@@ -273,8 +256,8 @@ Status PieceStream::make_group_words_transposed(const Piece& piece, Chunk* chunk
   if (position_ == 0) begin_kept_scales(piece);
   const size_t strip_bytes = static_cast<size_t>(piece.rows) * 16;
   const uint64_t first = position_ / strip_bytes;
-  const uint64_t groups =
-      strip_groups(piece, 4 * tile_bytes_ / strip_bytes, groups_per_row(piece) - first);
+  const uint64_t groups = strip_groups(piece, std::max(4 * tile_bytes_, kStripBytes) / strip_bytes,
+                                       groups_per_row(piece) - first);
   uint8_t* words = output(static_cast<size_t>(groups) * strip_bytes);
   const size_t scale_line = static_cast<size_t>(piece.rows) * dtype_bytes(piece.model);
   uint8_t* scales = kept_scales_.empty() ? nullptr : kept_scales_.data() + first * scale_line;
@@ -301,7 +284,7 @@ Status PieceStream::make_group_scales(const Piece& piece, Chunk* chunk) {
   const uint64_t lines = piece.transposed ? groups_per_row(piece) : piece.rows;
   const uint64_t line = piece.transposed ? piece.rows : groups_per_row(piece);
   const uint64_t first = position_ / (line * stored);
-  const uint64_t wanted = tile_bytes_ / 8 / (line * unit);
+  const uint64_t wanted = (piece.transposed ? 4 * tile_bytes_ : tile_bytes_ / 8) / (line * unit);
   const uint64_t count = piece.transposed ? strip_groups(piece, wanted, lines - first)
                                           : std::min(lines - first, std::max<uint64_t>(1, wanted));
   const size_t scales = static_cast<size_t>(count * line);

@@ -273,14 +273,34 @@ void run_batch(const GroupQuantizeArgs& args, const Place& place) {
 
 inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
 
+// Rows lie pages apart, where the processor does not guess what comes next: asks for the next rows
+// of a group and for the places of their words.
+template <class S>
+void prefetch_below(const GroupQuantizeArgs& args, size_t row, size_t group) {
+#if defined(__GNUC__)
+  const size_t end = row + at_most(args.rows - row, kRows);
+  for (size_t next = row; next < end; ++next) {
+    const uint8_t* src = args.src + next * args.src_row_stride + group * S::kGroup * S::kSource;
+    for (size_t at = 0; at < S::kGroup * S::kSource; at += 64) __builtin_prefetch(src + at, 0, 2);
+  }
+  if (args.words == nullptr || row == end) return;
+  uint8_t* words = args.words + row * args.word_row_stride + group * 4 * args.word_stride;
+  for (size_t w = 0; w < 4; ++w) __builtin_prefetch(words + w * args.word_stride, 1);
+#else
+  (void)args, (void)row, (void)group;
+#endif
+}
+
 template <class Isa, class S>
 void run(const GroupQuantizeArgs& args) {
   const size_t whole = args.cols / S::kGroup;
   const size_t groups = (args.cols + S::kGroup - 1) / S::kGroup;
-  const bool down = args.word_row_stride == 4 && args.words != nullptr;
+  const bool down =
+      args.words != nullptr ? args.word_row_stride == 4 : args.scale_row_stride == S::kScale;
   if (down) {
     for (size_t row = 0; row < args.rows; row += kRows) {
       for (size_t group = 0; group < groups; ++group) {
+        prefetch_below<S>(args, row + at_most(args.rows - row, kRows), group);
         run_batch<Isa, S>(args, {row, group, at_most(args.rows - row, kRows), true});
       }
     }
