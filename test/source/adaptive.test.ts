@@ -17,13 +17,10 @@ async function setting(megabytes: number, options: Partial<HubServerOptions>) {
   const size = SHARDS.reduce((sum, name) => sum + (files.get(name)?.byteLength ?? 0), 0);
   const run = async (more: DownloadOptions = {}) => {
     const { get } = await world(files, {}, hub);
-    const begun = performance.now();
     const { folder } = await get({ download: { ...DOWNLOAD, ...more } });
-    const seconds = (performance.now() - begun) / 1000;
     for (const name of SHARDS) {
       expect((await readFile(path.join(folder, name))).equals(files.get(name) ?? Buffer.of())).toBe(true);
     }
-    return seconds;
   };
   return { hub, run, size };
 }
@@ -38,19 +35,21 @@ function watch(look: () => number): number[] {
 
 const mean = (numbers: readonly number[]) => numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
 
-/** Throughput is measured against the clock, which other work on the machine disturbs: one good run of three counts. */
+/** What is chosen follows from measured throughput, which other work on the machine disturbs: one good run of three counts. */
 const MEASURED = { retry: 2 };
 
 test(
   "a server that every connection makes slower is served within 20 % of the best number (T9)",
   MEASURED,
   async () => {
-    const { hub, run } = await setting(48, {
-      bandwidth: { bytesPerSecond: 16 * MB, penaltyPerConnection: 0.06 },
-    });
-    const best = await run({ files: 1, ranges: 1 });
-    hub.requests.length = 0;
-    expect(await run()).toBeLessThan(best * 1.2);
+    const bandwidth = { bytesPerSecond: 16 * MB, penaltyPerConnection: 0.06 };
+    const { hub, run } = await setting(48, { bandwidth });
+    const seen = watch(() => hub.transfers);
+    await run();
+    // What the server gives to as many connections as there were, of what it gives to the best number, one.
+    const given = seen.filter((n) => n > 0).map((n) => 1 - bandwidth.penaltyPerConnection * (n - 1));
+    expect(given.length).toBeGreaterThan(50);
+    expect(mean(given)).toBeGreaterThan(1 / 1.2);
   },
 );
 
