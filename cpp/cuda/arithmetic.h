@@ -133,8 +133,7 @@ MLC_BOTH uint8_t divide_to_fp8(Fp8 format, float value, float scale) {
   return static_cast<uint8_t>(sign | (code < largest ? code : largest));
 }
 
-// ---- group quantization
-// --------------------------------------------------------------------------
+// ---- group quantization ----
 
 // Rows that lie on the device without gaps. `transposed`: words [4 * groups, rows] and scales
 // [groups, rows] instead of [rows, 4 * groups] and [rows, groups].

@@ -252,8 +252,7 @@ Floats<V> search_levels(const Floats<V>* x) {
   return V::blend(V::less(V::abs(m), V::set(kTooSmall)), zero, scale);
 }
 
-// ---- codes and packing: neighbouring elements
-// ----------------------------------------------------
+// ---- codes and packing: neighbouring elements ----
 
 // codes[i] = clamp(nearest((x[i] + offset) / multiplier), low, high) - low
 template <typename V, int low>
@@ -451,8 +450,7 @@ bool pack_iq4_xs(const float* x, const float* scale, const float*, uint8_t* dst)
   return true;
 }
 
-// ---- whole runs of blocks
-// ------------------------------------------------------------------------
+// ---- whole runs of blocks ----
 
 // What a type needs: how many elements a sub-block has, how its scales are searched, how a block of
 // `kSubBlocks` of them is packed.

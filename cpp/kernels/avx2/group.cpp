@@ -8,8 +8,7 @@ namespace {
 template <class S>
 constexpr size_t kVectors = S::kGroup / 8;
 
-// ---- maximum and scale
-// ---------------------------------------------------------------------------
+// ---- maximum and scale ----
 
 // Magnitudes compare as integers, NaNs above infinity.
 template <class S>
@@ -57,8 +56,7 @@ void find_scales(Batch& batch) {
   }
 }
 
-// ---- packing
-// -----------------------------------------------------------------------------------------
+// ---- packing ----
 //
 // v[j] holds the values 8j ... 8j+7 in the low 16 bits of its lanes; what is above is not looked
 // at.
@@ -178,23 +176,29 @@ void store_sums(const Sums<S>& sums, bool paired, Lanes* lanes) {
 
 // ---- the paths ----
 
+// Codes that lie in the low bits of kMagic, as numbers around zero.
+template <class S>
+__m256 centred(__m256i k) {
+  return _mm256_sub_ps(_mm256_castsi256_ps(k), _mm256_set1_ps(kMagic + S::kMaxInt));
+}
+
 template <class S>
 __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums<S>* sums) {
   const __m256 divisor = _mm256_set1_ps(scale);
   const __m256 max_int = _mm256_set1_ps(S::kMaxInt);
   const __m256 limit = _mm256_set1_ps(2 * S::kMaxInt);
+  const __m256 magic = _mm256_set1_ps(kMagic);  // rounds, and leaves the code in the low bits
   __m256i values[kVectors<S>];
   for (size_t i = 0; i < kVectors<S>; ++i) {
     const __m256 source = load8<S::kFrom>(src + i * 8 * S::kSource);
-    __m256 t = _mm256_div_ps(round8<S::kModel>(source), divisor);
+    const __m256 w = S::kFrom == S::kModel ? source : round8<S::kModel>(source);
+    __m256 t = _mm256_div_ps(w, divisor);
     if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
     t = _mm256_add_ps(t, max_int);
     if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
     t = _mm256_max_ps(t, _mm256_setzero_ps());  // the second operand where t is NaN
-    values[i] = _mm256_cvtps_epi32(_mm256_min_ps(t, limit));
-    if (!S::kMeasured) continue;
-    const __m256 code = _mm256_sub_ps(_mm256_cvtepi32_ps(values[i]), max_int);
-    add<S>(i, source, code, _mm256_set1_ps(stored), sums);
+    values[i] = _mm256_castps_si256(_mm256_add_ps(_mm256_min_ps(t, limit), magic));
+    if (S::kMeasured) add<S>(i, source, centred<S>(values[i]), _mm256_set1_ps(stored), sums);
   }
   return pack<S>(values);
 }
@@ -251,9 +255,7 @@ void quantize_by_thresholds(Batch& batch) {
       const __m256 above = _mm256_cmp_ps(a, threshold, _CMP_GT_OQ);
       values[i] = _mm256_sub_epi32(k, _mm256_castps_si256(above));
       if (!S::kMeasured) continue;
-      const __m256 code =
-          _mm256_sub_ps(_mm256_castsi256_ps(values[i]), _mm256_set1_ps(kMagic + S::kMaxInt));
-      add<S>(i, w[i], code, _mm256_broadcast_ss(batch.stored + group), &sums);
+      add<S>(i, w[i], centred<S>(values[i]), _mm256_broadcast_ss(batch.stored + group), &sums);
     }
     store128(out, kPaired<S> ? pack_pairs4(values) : pack<S>(values));
   }

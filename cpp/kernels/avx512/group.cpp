@@ -119,23 +119,29 @@ void store_sums(const Sums<S>& sums, bool paired, Lanes* lanes) {
 
 // ---- the paths ----
 
+// Codes that lie in the low bits of kMagic, as numbers around zero.
+template <class S>
+__m512 centred(__m512i k) {
+  return _mm512_sub_ps(_mm512_castsi512_ps(k), _mm512_set1_ps(kMagic + S::kMaxInt));
+}
+
 template <class S>
 __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums<S>* sums) {
   const __m512 divisor = _mm512_set1_ps(scale);
   const __m512 max_int = _mm512_set1_ps(S::kMaxInt);
   const __m512 limit = _mm512_set1_ps(2 * S::kMaxInt);
+  const __m512 magic = _mm512_set1_ps(kMagic);  // rounds, and leaves the code in the low bits
   __m512i values[kVectors<S>];
   for (size_t i = 0; i < kVectors<S>; ++i) {
     const __m512 source = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
-    __m512 t = _mm512_div_ps(round16<S::kModel>(source), divisor);
+    const __m512 w = S::kFrom == S::kModel ? source : round16<S::kModel>(source);
+    __m512 t = _mm512_div_ps(w, divisor);
     if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
     t = _mm512_add_ps(t, max_int);
     if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
     t = _mm512_max_ps(t, _mm512_setzero_ps());  // the second operand where t is NaN
-    values[i] = _mm512_cvtps_epi32(_mm512_min_ps(t, limit));
-    if (!S::kMeasured) continue;
-    const __m512 code = _mm512_sub_ps(_mm512_cvtepi32_ps(values[i]), max_int);
-    add<S>(i, source, code, _mm512_set1_ps(stored), sums);
+    values[i] = _mm512_castps_si512(_mm512_add_ps(_mm512_min_ps(t, limit), magic));
+    if (S::kMeasured) add<S>(i, source, centred<S>(values[i]), _mm512_set1_ps(stored), sums);
   }
   return pack<S>(values);
 }
@@ -162,12 +168,6 @@ struct Decide {
     return _mm512_mask_sub_epi32(k, above, k, _mm512_set1_epi32(-1));
   }
 };
-
-// The codes of the threshold path as numbers around zero.
-template <class S>
-__m512 centred(__m512i k) {
-  return _mm512_sub_ps(_mm512_castsi512_ps(k), _mm512_set1_ps(kMagic + S::kMaxInt));
-}
 
 template <class S>
 __m128i quantize_by_thresholds(const Decide<S>& decide, const uint8_t* src, float reciprocal,
