@@ -127,13 +127,13 @@ std::vector<Case> other_cases(const KernelTable& table, Buffers& buffers) {
                      table.fp8.absmax(f16, kElements, &running);
                    }});
   cases.push_back({"fp8 e4m3", kElements * 2, [f16, out, &table] {
-                     table.fp8.encode(Fp8::kE4m3, f16, 0.001f, out, kElements);
+                     table.fp8.encode(Fp8::kE4m3, f16, 0.001f, out, kElements, nullptr);
                    }});
   cases.push_back({"fp8 e5m2", kElements * 2, [f16, out, &table] {
-                     table.fp8.encode(Fp8::kE5m2, f16, 1.0f, out, kElements);
+                     table.fp8.encode(Fp8::kE5m2, f16, 1.0f, out, kElements, nullptr);
                    }});
   cases.push_back({"ft", kElements * 2, [f16, out, &table, &buffers] {
-                     table.ft.quantize(f16, kRows, kCols, out, buffers.scales.data());
+                     table.ft.quantize(f16, kRows, kCols, out, buffers.scales.data(), nullptr);
                    }});
   const uint8_t* bf16 = buffers.bf16.data();
   cases.push_back({"statistics count bf16", kElements * 2, [bf16, &table] {

@@ -164,4 +164,10 @@ void Context::expect_equal(const Subject& subject, const Bytes& expected, const 
                hex(actual.data() + start, subject.unit).c_str());
 }
 
+Bytes bytes_of(const Statistics& statistics) {
+  Bytes bytes(sizeof statistics);
+  std::memcpy(bytes.data(), &statistics, sizeof statistics);
+  return bytes;
+}
+
 }  // namespace mlc::check

@@ -75,6 +75,7 @@ void fill(Chance& chance, DType dtype, Spread spread, uint8_t* out, size_t count
 // NaNs of both signs, infinities, zeros, subnormals, the ends of every range.
 const std::vector<uint32_t>& special_bits(DType dtype);  // kF32, kF16, kBf16
 void put_bits(DType dtype, uint32_t bits, uint8_t* at);
+Bytes bytes_of(const Statistics& statistics);
 
 // Each checks one member of the table; `random_*` makes one call of random shape.
 void check_element(Context& context);

@@ -27,12 +27,6 @@ std::string describe(const char* kernel, DType from, DType model) {
   return std::string("statistics.") + kernel + " " + name_of(from) + " for " + name_of(model);
 }
 
-Bytes bytes_of(const Statistics& statistics) {
-  Bytes bytes(sizeof statistics);
-  std::memcpy(bytes.data(), &statistics, sizeof statistics);
-  return bytes;
-}
-
 // Elements, and what they were rounded to or some bytes that they could have become.
 void compare(Context& context, const Comparison& which, const Bytes& src) {
   const bool one_byte = which.stored > Stored::kBf16;

@@ -23,20 +23,36 @@ void compare_encode(Context& context, Fp8 format, float scale, const Bytes& sour
   const size_t count = source.size() / 2;
   Bytes expected(count, 1);
   Bytes actual(count, 1);
-  context.reference.fp8.encode(format, source.data(), scale, expected.data(), count);
-  context.tested.fp8.encode(format, source.data(), scale, actual.data(), count);
   const std::string name =
       format == Fp8::kE4m3 ? "fp8.encode e4m3, scale " : "fp8.encode e5m2, scale ";
+  context.reference.fp8.encode(format, source.data(), scale, expected.data(), count, nullptr);
+  context.tested.fp8.encode(format, source.data(), scale, actual.data(), count, nullptr);
   context.expect_equal({name + std::to_string(scale), 1}, expected, actual);
+  Bytes measured(count, 1);
+  Statistics statistics[2] = {};
+  context.reference.fp8.encode(format, source.data(), scale, measured.data(), count,
+                               &statistics[0]);
+  context.tested.fp8.encode(format, source.data(), scale, measured.data(), count, &statistics[1]);
+  context.expect_equal({name + std::to_string(scale) + ", measured", 1}, expected, measured);
+  context.expect_equal({name + std::to_string(scale) + ", statistics", 8}, bytes_of(statistics[0]),
+                       bytes_of(statistics[1]));
 }
 
 void compare_ft(Context& context, size_t rows, size_t cols, const Bytes& source) {
   Bytes codes[2] = {Bytes(rows * cols, 1), Bytes(rows * cols, 1)};
   Bytes scales[2] = {Bytes(rows * 2, 1), Bytes(rows * 2, 1)};
-  context.reference.ft.quantize(source.data(), rows, cols, codes[0].data(), scales[0].data());
-  context.tested.ft.quantize(source.data(), rows, cols, codes[1].data(), scales[1].data());
-  context.expect_equal({"ft.quantize codes", 1}, codes[0], codes[1]);
-  context.expect_equal({"ft.quantize scales", 2}, scales[0], scales[1]);
+  const KernelTable* tables[2] = {&context.reference, &context.tested};
+  Statistics statistics[2] = {};
+  for (bool measured : {false, true}) {
+    for (size_t i = 0; i < 2; ++i) {
+      tables[i]->ft.quantize(source.data(), rows, cols, codes[i].data(), scales[i].data(),
+                             measured ? &statistics[i] : nullptr);
+    }
+    context.expect_equal({"ft.quantize codes", 1}, codes[0], codes[1]);
+    context.expect_equal({"ft.quantize scales", 2}, scales[0], scales[1]);
+  }
+  context.expect_equal({"ft.quantize statistics", 8}, bytes_of(statistics[0]),
+                       bytes_of(statistics[1]));
 }
 
 // `count` streams of `blocks` blocks, each at its own alignment, from states of their own.

@@ -90,13 +90,15 @@ void encode_bf16(const uint8_t* src, uint8_t* dst, size_t count) {
   state().host->element.encode_bf16(src, dst, count);
 }
 
-void encode_fp8(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count) {
+// Statistics are the processor's: it measures while it quantizes.
+
+void encode_fp8(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,
+                Statistics* statistics) {
   const Fp8Tile tile = {format, scale, nullptr, nullptr, 0};
-  if (done_on_gpu(Fp8Job(src, dst, count, tile))) return;
-  state().host->fp8.encode(format, src, scale, dst, count);
+  if (statistics == nullptr && done_on_gpu(Fp8Job(src, dst, count, tile))) return;
+  state().host->fp8.encode(format, src, scale, dst, count, statistics);
 }
 
-// Statistics are the processor's: it measures while it quantizes.
 void quantize(const GroupQuantizeArgs* args) {
   if (args->statistics == nullptr && done_on_gpu(GroupJob(*args))) return;
   state().host->group.quantize(args);

@@ -30,12 +30,6 @@ void Meter::begin(size_t piece, Wanted wanted) {
   wanted_ = wanted;
 }
 
-uint8_t* Meter::scales(size_t bytes) {
-  if (!wants()) return nullptr;
-  if (scales_.size() < bytes) scales_.resize(bytes);
-  return scales_.data();
-}
-
 float* Meter::decoded(size_t count) {
   if (decoded_.size() < count) decoded_.resize(count);
   return decoded_.data();
@@ -84,29 +78,20 @@ void Meter::stored_bf16(const Made& made) {
   add(made.lent, [&](Statistics* total) { kernels_.statistics.compare(&args, total); });
 }
 
-void Meter::fp8(Fp8 format, float scale, const Made& made) {
-  if (!wants()) return;
-  const Stored stored = format == Fp8::kE4m3 ? Stored::kE4m3 : Stored::kE5m2;
-  const CompareArgs args = {DType::kF16, DType::kF16, stored,    scale,
-                            made.source, made.stored, made.count};
-  add(made.lent, [&](Statistics* total) { kernels_.statistics.compare(&args, total); });
+void Meter::encode_fp8(Fp8 format, float scale, const Made& made) {
+  const auto encode = [&](Statistics* total) {
+    kernels_.fp8.encode(format, made.source, scale, made.stored, made.count, total);
+  };
+  if (!wants()) return encode(nullptr);
+  add(made.lent, encode);
 }
 
-void Meter::ft(size_t cols, const uint8_t* scales_f16, const Made& made) {
-  if (!wants()) return;
-  for (size_t first = 0; first < made.count; first += cols) {
-    const uint8_t* scale_bits = scales_f16 + first / cols * 2;
-    float scale;
-    kernels_.element.cast(DType::kF16, DType::kF32, scale_bits, bytes_of(&scale), 1);
-    const CompareArgs args = {
-        DType::kF16,         DType::kF16, Stored::kFtCode, scale, made.source + first * 2,
-        made.stored + first, cols};
-    add(made.lent, [&](Statistics* total) {
-      kernels_.statistics.compare(&args, total);
-      total->zero_groups += scale == 0;
-      total->infinite_scales += !(scale <= 65504.0f);
-    });
-  }
+void Meter::quantize_ft(size_t rows, size_t cols, const Made& made) {
+  const auto quantize = [&](Statistics* total) {
+    kernels_.ft.quantize(made.source, rows, cols, made.stored, nullptr, total);
+  };
+  if (!wants()) return quantize(nullptr);
+  add(made.lent, quantize);
 }
 
 void Meter::ggml(GgmlType type, const Made& made) {

@@ -15,10 +15,10 @@ class Meter {
   // errors are known once they are quantized), or that and their errors.
   enum class Wanted : uint8_t { kNothing, kCounts, kAll };
 
-  // Elements and what was made of them. `lent`: they were not counted on their way.
+  // Elements and what is made of them. `lent`: they were not counted on their way.
   struct Made {
     const uint8_t* source;
-    const uint8_t* stored;
+    uint8_t* stored;
     size_t count;
     bool lent;
   };
@@ -32,17 +32,15 @@ class Meter {
 
   void begin(size_t piece, Wanted wanted);
   bool wants() const { return wanted_ != Wanted::kNothing; }
-  // Room for scales that nobody else keeps; null if nothing is measured.
-  uint8_t* scales(size_t bytes);
 
   // Elements before and after they were rounded to `model`.
   void cast(DType from, DType model, const uint8_t* src, const uint8_t* made, size_t count);
   // Carries out `args` and measures on the way, if anything is wanted. `lent` as in Made.
   void quantize(GroupQuantizeArgs args, bool lent);
-  void stored_bf16(const Made& made);                   // from f32
-  void fp8(Fp8 format, float scale, const Made& made);  // from f16
-  // Rows of `cols` codes, one a byte, from f16; and a scale a row.
-  void ft(size_t cols, const uint8_t* scales_f16, const Made& made);
+  // The same for the kernels of f16 elements; `stored` is where the results go.
+  void encode_fp8(Fp8 format, float scale, const Made& made);
+  void quantize_ft(size_t rows, size_t cols, const Made& made);
+  void stored_bf16(const Made& made);  // from f32
   // Whole blocks, from f32.
   void ggml(GgmlType type, const Made& made);
 
@@ -56,7 +54,6 @@ class Meter {
   size_t piece_ = 0;
   Wanted wanted_ = Wanted::kNothing;
   std::vector<float> decoded_;
-  std::vector<uint8_t> scales_;
 };
 
 }  // namespace mlc

@@ -99,8 +99,7 @@ Status PieceStream::make_fp8_values(const Piece& piece, Chunk* chunk) {
     values = staged;
   }
   uint8_t* made = output(static_cast<size_t>(count));
-  kernels_.fp8.encode(piece.fp8, values, fp8_scale_, made, static_cast<size_t>(count));
-  meter_.fp8(piece.fp8, fp8_scale_, {values, made, static_cast<size_t>(count), lent});
+  meter_.encode_fp8(piece.fp8, fp8_scale_, {values, made, static_cast<size_t>(count), lent});
   emit(static_cast<size_t>(count), chunk);
   return Status::ok();
 }
@@ -127,9 +126,7 @@ Status PieceStream::make_ft_words(const Piece& piece, Chunk* chunk) {
   uint8_t* codes = staged + rows * cols * 2;
   const Status status = values_.load(piece, first * cols, rows * cols, staged);
   if (!status.is_ok()) return status;
-  uint8_t* scales = meter_.scales(rows * 2);
-  kernels_.ft.quantize(staged, rows, cols, codes, scales);
-  meter_.ft(cols, scales, {staged, codes, rows * cols, false});
+  meter_.quantize_ft(rows, cols, {staged, codes, rows * cols, false});
   uint8_t* made = output(static_cast<size_t>(bands) * band);
   for (size_t index = 0; index < bands; ++index) {
     interleave(codes + index * kTileColumns * cols, cols, made + index * band);
@@ -152,9 +149,7 @@ Status PieceStream::make_ft_words_row_major(const Piece& piece, Chunk* chunk) {
   for (size_t row = 0; row < rows; row += 8) {
     const Status status = values_.load(piece, row * cols, 8 * cols, staged);
     if (!status.is_ok()) return status;
-    uint8_t* scales = meter_.scales(8 * 2);
-    kernels_.ft.quantize(staged, 8, cols, codes, scales);
-    meter_.ft(cols, scales, {staged, codes, 8 * cols, false});
+    meter_.quantize_ft(8, cols, {staged, codes, 8 * cols, false});
     for (size_t k = 0; k < strip; ++k) {
       uint8_t word[8];
       for (size_t n = 0; n < 8; ++n) word[n] = codes[n * cols + first + k];
@@ -173,7 +168,7 @@ Status PieceStream::make_ft_scales(const Piece& piece, Chunk* chunk) {
   uint8_t* staged = grow(&staged_, rows * cols * 2);
   const Status status = values_.load(piece, first * cols, rows * cols, staged);
   if (!status.is_ok()) return status;
-  kernels_.ft.quantize(staged, rows, cols, nullptr, output(rows * 2));
+  kernels_.ft.quantize(staged, rows, cols, nullptr, output(rows * 2), nullptr);
   emit(rows * 2, chunk);
   return Status::ok();
 }

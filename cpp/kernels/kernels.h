@@ -127,14 +127,17 @@ struct Fp8Kernels {
   // max |src[i]| over `count` f16 elements and `*running`, as f16 bits; NaNs are ignored.
   void (*absmax)(const uint8_t* src_f16, size_t count, uint16_t* running);
   // dst[i] = round_to(format, f32(src[i]) / scale), saturating; a true division, also by 1.
-  void (*encode)(Fp8 format, const uint8_t* src_f16, float scale, uint8_t* dst, size_t count);
+  // `statistics` (null: none) gets what `compare` says of src and dst.
+  void (*encode)(Fp8 format, const uint8_t* src_f16, float scale, uint8_t* dst, size_t count,
+                 Statistics* statistics);
 };
 
 struct FtKernels {
   // Row-wise q4f16_ft quantization of f16 rows [rows, cols]: codes t + 8 (0 ... 15), one a byte,
-  // to `codes` (row-major), f16 scales to `scales`. Either may be null.
+  // to `codes` (row-major), f16 scales to `scales`. Either may be null. `statistics` (null: none;
+  // else `codes` must be there) gets what `compare` says of each row and its codes.
   void (*quantize)(const uint8_t* src_f16, size_t rows, size_t cols, uint8_t* codes,
-                   uint8_t* scales);
+                   uint8_t* scales, Statistics* statistics);
 };
 
 // ---- MD5 ---------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // Per-tensor fp8.
 #include "../backends.h"
+#include "../measured-bytes.h"
 #include "vector.h"
 
 namespace mlc {
@@ -95,9 +96,14 @@ void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
   std::memcpy(dst + i, out, count - i);
 }
 
-void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count) {
-  if (format == Fp8::kE4m3) return encode_all<E4m3>(src, scale, dst, count);
-  encode_all<E5m2>(src, scale, dst, count);
+void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,
+            Statistics* statistics) {
+  if (format == Fp8::kE4m3) {
+    encode_all<E4m3>(src, scale, dst, count);
+  } else {
+    encode_all<E5m2>(src, scale, dst, count);
+  }
+  compare_fp8(kAvx2Statistics, fp8_args(format, src, scale, dst, count), statistics);
 }
 
 }  // namespace

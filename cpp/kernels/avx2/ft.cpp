@@ -1,5 +1,6 @@
 // FasterTransformer's row-wise quantization.
 #include "../backends.h"
+#include "../measured-bytes.h"
 #include "vector.h"
 
 namespace mlc {
@@ -47,7 +48,8 @@ void quantize_row(const uint8_t* row, size_t cols, __m256 divisor, uint8_t* code
   std::memcpy(codes + i, out, cols - i);
 }
 
-void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales) {
+void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales,
+              Statistics* statistics) {
   for (size_t r = 0; r < rows; ++r) {
     const uint8_t* row = src + r * cols * 2;
     const __m128i max = _mm_cvtsi32_si128(row_maximum(row, cols));
@@ -56,7 +58,10 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
     const uint16_t bits = static_cast<uint16_t>(_mm_cvtsi128_si32(scale));
     if (scales != nullptr) std::memcpy(scales + r * 2, &bits, 2);
     const __m256 divisor = _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(bits)));
-    if (codes != nullptr) quantize_row(row, cols, divisor, codes + r * cols);
+    if (codes == nullptr) continue;
+    quantize_row(row, cols, divisor, codes + r * cols);
+    const float scale_value = _mm256_cvtss_f32(divisor);
+    compare_ft(kAvx2Statistics, ft_args(row, scale_value, codes + r * cols, cols), statistics);
   }
 }
 

@@ -1,6 +1,6 @@
 // Per-tensor fp8.
-#include "../backends.h"
-#include "vector.h"
+#include "../measured-bytes.h"
+#include "block-sums.h"
 
 namespace mlc {
 namespace {
@@ -43,9 +43,14 @@ struct E5m2 {
   static constexpr int kNan = 0x7E;
 };
 
-// The sign is the dividend's.
+// The bytes, and the magnitudes that they stand for. The sign is the dividend's.
+struct Encoded {
+  __m128i bytes;
+  __m512 magnitude;
+};
+
 template <class F>
-__m128i encode16(__m512 dividend, __m512 divisor) {
+Encoded encode16(__m512 dividend, __m512 divisor) {
   const __m512 value = _mm512_div_ps(dividend, divisor);
   const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(_mm512_castps_si512(dividend), 24),
                                         _mm512_set1_epi32(0x80));
@@ -62,27 +67,51 @@ __m128i encode16(__m512 dividend, __m512 divisor) {
   const __m512 magic = _mm512_set1_ps(F::kMagic);
   const __mmask16 small =
       _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(F::kSmallestNormal), _CMP_LT_OQ);
-  number =
-      _mm512_mask_sub_epi32(number, small, _mm512_castps_si512(_mm512_add_ps(magnitude, magic)),
-                            _mm512_castps_si512(magic));
+  const __m512 stepped = _mm512_add_ps(magnitude, magic);
+  number = _mm512_mask_sub_epi32(number, small, _mm512_castps_si512(stepped),
+                                 _mm512_castps_si512(magic));
+  const __m512i kept = _mm512_and_si512(rounded, _mm512_set1_epi32(-(1 << F::kDrop)));
+  __m512 stands_for = _mm512_mask_sub_ps(_mm512_castsi512_ps(kept), small, stepped, magic);
   const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
   number = _mm512_mask_mov_epi32(number, nan, _mm512_set1_epi32(F::kNan));
-  return _mm512_cvtepi32_epi8(_mm512_or_si512(sign, number));
+  stands_for = _mm512_mask_mov_ps(stands_for, nan, value);
+  return {_mm512_cvtepi32_epi8(_mm512_or_si512(sign, number)), stands_for};
+}
+
+template <class F, bool kMeasured>
+BlockSums encode_block(const CompareArgs& args, uint8_t* dst) {
+  const __m512 divisor = _mm512_set1_ps(args.scale);
+  BlockSums sums = no_block_sums();
+  for (size_t i = 0; i < args.count; i += 16) {
+    const __mmask16 lanes = first_lanes(args.count - i);
+    const __m512 dividend = load16<DType::kF16>(args.src + i * 2, lanes);
+    const Encoded encoded = encode16<F>(dividend, divisor);
+    _mm_mask_storeu_epi8(dst + i, lanes, encoded.bytes);
+    if (kMeasured) add_sixteen(i, _mm512_abs_ps(dividend), encoded.magnitude, divisor, &sums);
+  }
+  return sums;
 }
 
 template <class F>
-void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
-  const __m512 divisor = _mm512_set1_ps(scale);
-  for (size_t i = 0; i < count; i += 16) {
-    const __mmask16 lanes = first_lanes(count - i);
-    const __m512 dividend = load16<DType::kF16>(src + i * 2, lanes);
-    _mm_mask_storeu_epi8(dst + i, lanes, encode16<F>(dividend, divisor));
+void encode_all(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
+  if (statistics == nullptr) {
+    encode_block<F, false>(all, dst);
+    return;
+  }
+  for (size_t first = 0; first < all.count; first += kStatisticsBlock) {
+    CompareArgs args = all;
+    args.src += first * 2;
+    args.made += first;
+    args.count = at_most(all.count - first, kStatisticsBlock);
+    add_block(encode_block<F, true>(args, dst + first), args, statistics);
   }
 }
 
-void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count) {
-  if (format == Fp8::kE4m3) return encode_all<E4m3>(src, scale, dst, count);
-  encode_all<E5m2>(src, scale, dst, count);
+void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,
+            Statistics* statistics) {
+  const CompareArgs args = fp8_args(format, src, scale, dst, count);
+  if (format == Fp8::kE4m3) return encode_all<E4m3>(args, dst, statistics);
+  encode_all<E5m2>(args, dst, statistics);
 }
 
 }  // namespace

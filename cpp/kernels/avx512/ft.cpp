@@ -1,6 +1,6 @@
 // FasterTransformer's row-wise quantization.
-#include "../backends.h"
-#include "vector.h"
+#include "../measured-bytes.h"
+#include "block-sums.h"
 
 namespace mlc {
 namespace {
@@ -16,15 +16,46 @@ uint16_t row_maximum(const uint8_t* row, size_t cols) {
   return 0x7E00;
 }
 
-__m128i codes16(__m512 w, __m512 divisor) {
+// Codes around zero.
+__m512i codes16(__m512 w, __m512 divisor) {
   const __m512 t = round16<DType::kF16>(_mm512_div_ps(w, divisor));
   const __mmask16 number = _mm512_cmp_ps_mask(t, t, _CMP_ORD_Q);
   const __m512 low = _mm512_maskz_max_ps(number, t, _mm512_set1_ps(-8.0f));
-  const __m512i whole = _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(7.0f)));
-  return _mm512_cvtepi32_epi8(_mm512_add_epi32(whole, _mm512_set1_epi32(8)));
+  return _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(7.0f)));
 }
 
-void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales) {
+template <bool kMeasured>
+BlockSums quantize_block(const CompareArgs& args, uint8_t* codes) {
+  const __m512 divisor = _mm512_set1_ps(args.scale);
+  BlockSums sums = no_block_sums();
+  for (size_t i = 0; i < args.count; i += 16) {
+    const __mmask16 lanes = first_lanes(args.count - i);
+    const __m512 w = load16<DType::kF16>(args.src + i * 2, lanes);
+    const __m512i around_zero = codes16(w, divisor);
+    const __m512i code = _mm512_add_epi32(around_zero, _mm512_set1_epi32(8));
+    _mm_mask_storeu_epi8(codes + i, lanes, _mm512_cvtepi32_epi8(code));
+    if (kMeasured) add_sixteen(i, w, _mm512_maskz_cvtepi32_ps(lanes, around_zero), divisor, &sums);
+  }
+  return sums;
+}
+
+void quantize_row(const CompareArgs& row, uint8_t* codes, Statistics* statistics) {
+  if (statistics == nullptr) {
+    quantize_block<false>(row, codes);
+    return;
+  }
+  for (size_t first = 0; first < row.count; first += kStatisticsBlock) {
+    CompareArgs args = row;
+    args.src += first * 2;
+    args.made += first;
+    args.count = at_most(row.count - first, kStatisticsBlock);
+    add_block(quantize_block<true>(args, codes + first), args, statistics);
+  }
+  add_ft_scale(row.scale, statistics);
+}
+
+void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales,
+              Statistics* statistics) {
   for (size_t r = 0; r < rows; ++r) {
     const uint8_t* row = src + r * cols * 2;
     const __m512 max =
@@ -32,12 +63,9 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
     const __m512 exact = _mm512_div_ps(max, _mm512_set1_ps(7.0f));
     if (scales != nullptr) store16<DType::kF16>(scales + r * 2, exact, 1);
     if (codes == nullptr) continue;
-    const __m512 divisor = round16<DType::kF16>(exact);
-    for (size_t i = 0; i < cols; i += 16) {
-      const __mmask16 lanes = first_lanes(cols - i);
-      const __m512 w = load16<DType::kF16>(row + i * 2, lanes);
-      _mm_mask_storeu_epi8(codes + r * cols + i, lanes, codes16(w, divisor));
-    }
+    uint8_t* row_codes = codes + r * cols;
+    const float scale = _mm512_cvtss_f32(round16<DType::kF16>(exact));
+    quantize_row(ft_args(row, scale, row_codes, cols), row_codes, statistics);
   }
 }
 

@@ -1,8 +1,5 @@
-// What conversion lost, 32 elements at a time: two vectors are the reference's lanes. A block with
-// anything that is lost or not finite is the reference's.
-#include "../backends.h"
-#include "../statistics-blocks.h"
-#include "vector.h"
+// What conversion lost.
+#include "block-sums.h"
 
 namespace mlc {
 namespace {
@@ -53,37 +50,10 @@ __m512 load_stored(const uint8_t* at, __mmask16 lanes) {
   return _mm512_cvtph_ps(moved);
 }
 
-// Handed on by value: sums whose address is known elsewhere would go through memory in every step.
-struct Sums {
-  __m512 squared_error[2];
-  __m512 squared_value[2];
-  __m512 errors;
-};
-
 template <DType From, Stored S>
-void add(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 scale, Sums* sums) {
-  constexpr int kLargerMagnitude = 0x0B;  // of the two, without a sign
-  const size_t half = at / 16 % 2;
+void add(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 scale, BlockSums* sums) {
   const __m512 value = load16<From>(args.src + at * width_of(From), lanes);
-  const __m512 made = load_stored<S>(args.made + at * width_of(S), lanes);
-  const __m512 error = _mm512_fmsub_ps(made, scale, value);
-  sums->squared_value[half] = _mm512_fmadd_ps(value, value, sums->squared_value[half]);
-  sums->squared_error[half] = _mm512_fmadd_ps(error, error, sums->squared_error[half]);
-  sums->errors = _mm512_range_ps(sums->errors, error, kLargerMagnitude);
-}
-
-// Whether all was finite: a NaN or an infinity shows in the squares, a value that was rounded to
-// infinity in the errors.
-bool all_finite(const Sums& sums) {
-  const __m512 quarter = _mm512_set1_ps(0.25f);
-  const __m512 errors = _mm512_add_ps(_mm512_mul_ps(sums.squared_error[0], quarter),
-                                      _mm512_mul_ps(sums.squared_error[1], quarter));
-  const __m512 values = _mm512_add_ps(_mm512_mul_ps(sums.squared_value[0], quarter),
-                                      _mm512_mul_ps(sums.squared_value[1], quarter));
-  const __m512 largest = _mm512_set1_ps(kMaxFinite);
-  const __m512 all = _mm512_add_ps(errors, values);
-  return (_mm512_cmp_ps_mask(all, largest, _CMP_LE_OQ) &
-          _mm512_cmp_ps_mask(sums.errors, largest, _CMP_LE_OQ)) == kAllLanes;
+  add_sixteen(at, value, load_stored<S>(args.made + at * width_of(S), lanes), scale, sums);
 }
 
 struct Avx512Lost {
@@ -94,8 +64,7 @@ struct Avx512Lost {
   template <DType From, Stored S>
   static void block(const CompareArgs& args, Statistics* out) {
     const __m512 scale = _mm512_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
-    const __m512 zero = _mm512_setzero_ps();
-    Sums sums = {{zero, zero}, {zero, zero}, zero};
+    BlockSums sums = no_block_sums();
     size_t i = 0;
     for (; i + 32 <= args.count; i += 32) {
       add<From, S>(args, i, kAllLanes, scale, &sums);
@@ -104,16 +73,7 @@ struct Avx512Lost {
     for (; i < args.count; i += 16) {
       add<From, S>(args, i, first_lanes(args.count - i), scale, &sums);
     }
-    if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
-    Lanes lanes;
-    for (size_t half = 0; half < 3; ++half) {
-      const bool used = half < 2;
-      _mm512_store_ps(lanes.squared_error + half * 16, used ? sums.squared_error[half] : zero);
-      _mm512_store_ps(lanes.squared_value + half * 16, used ? sums.squared_value[half] : zero);
-    }
-    _mm512_store_ps(lanes.errors, sums.errors);
-    out->elements += args.count;
-    add_lanes(lanes, out);
+    add_block(sums, args, out);
   }
 };
 

@@ -1,5 +1,6 @@
 // FasterTransformer's row-wise quantization in NEON.
 #include "../backends.h"
+#include "../measured-bytes.h"
 #include "floats.h"
 
 namespace mlc {
@@ -43,16 +44,16 @@ uint8x8_t code_eight(uint16x8_t w, float32x4_t scale) {
   return vmovn_u16(vreinterpretq_u16_s16(codes));
 }
 
-void quantize_row(const uint8_t* row, size_t cols, uint8_t* codes, uint8_t* scale) {
+// Either of `codes`, `scale` may be null. Returns the scale.
+float quantize_row(const uint8_t* row, size_t cols, uint8_t* codes, uint8_t* scale) {
   const float32x4_t max = widen_f16(vdup_n_u16(row_maximum(row, cols)));
   const uint16x4_t narrow = narrow_f16(vdivq_f32(max, vdupq_n_f32(7.0f)));
   if (scale != nullptr) {
     const uint16_t bits = vget_lane_u16(narrow, 0);
     std::memcpy(scale, &bits, sizeof bits);
   }
-  if (codes == nullptr) return;
   const float32x4_t divisor = widen_f16(narrow);
-  for (size_t i = 0; i < cols; i += 8) {
+  for (size_t i = 0; codes != nullptr && i < cols; i += 8) {
     const size_t left = cols - i;
     const uint8x8_t eight = code_eight(load_part(row + i * 2, left), divisor);
     if (left >= 8) {
@@ -63,12 +64,17 @@ void quantize_row(const uint8_t* row, size_t cols, uint8_t* codes, uint8_t* scal
       std::memcpy(codes + i, out, left);
     }
   }
+  return vgetq_lane_f32(divisor, 0);
 }
 
-void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales) {
+void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales,
+              Statistics* statistics) {
   for (size_t r = 0; r < rows; ++r) {
-    quantize_row(src + r * cols * 2, cols, codes == nullptr ? nullptr : codes + r * cols,
-                 scales == nullptr ? nullptr : scales + r * 2);
+    const uint8_t* row = src + r * cols * 2;
+    uint8_t* row_codes = codes == nullptr ? nullptr : codes + r * cols;
+    const float scale =
+        quantize_row(row, cols, row_codes, scales == nullptr ? nullptr : scales + r * 2);
+    compare_ft(kNeonStatistics, ft_args(row, scale, row_codes, cols), statistics);
   }
 }
 

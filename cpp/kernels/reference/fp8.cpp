@@ -1,5 +1,6 @@
 // Per-tensor fp8 (quantization.md section 4).
 #include "../backends.h"
+#include "../measured-bytes.h"
 #include "float-bits.h"
 
 namespace mlc {
@@ -29,10 +30,12 @@ uint8_t encode_one(Fp8 format, float dividend, float scale) {
   return static_cast<uint8_t>(sign | (magnitude < largest ? magnitude : largest));
 }
 
-void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count) {
+void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,
+            Statistics* statistics) {
   for (size_t i = 0; i < count; ++i) {
     dst[i] = encode_one(format, f32_from_f16(load<uint16_t>(src + i * 2)), scale);
   }
+  compare_fp8(kReferenceStatistics, fp8_args(format, src, scale, dst, count), statistics);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // FasterTransformer's row-wise quantization (quantization.md section 6); the layout is the
 // engine's.
 #include "../backends.h"
+#include "../measured-bytes.h"
 #include "float-bits.h"
 
 namespace mlc {
@@ -31,7 +32,8 @@ uint8_t code_of(float w, float scale) {
   return static_cast<uint8_t>(below + (up ? 1 : 0));
 }
 
-void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales) {
+void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales,
+              Statistics* statistics) {
   for (size_t r = 0; r < rows; ++r) {
     const uint8_t* row = src + r * cols * 2;
     const uint16_t scale = f16_from_f32(f32_from_f16(row_maximum(row, cols)) / 7.0f);
@@ -41,6 +43,7 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
     for (size_t i = 0; i < cols; ++i) {
       codes[r * cols + i] = code_of(f32_from_f16(load<uint16_t>(row + i * 2)), divisor);
     }
+    compare_ft(kReferenceStatistics, ft_args(row, divisor, codes + r * cols, cols), statistics);
   }
 }
 

@@ -1,0 +1,61 @@
+// What was lost in a block of at most kStatisticsBlock elements, two vectors of them at a time: the
+// reference's 32 lanes. Every function is static: see backends.h.
+#pragma once
+
+#include "../statistics-blocks.h"
+#include "vector.h"
+
+namespace mlc {
+
+// Handed on by value: sums whose address is known elsewhere would go through memory in every step.
+struct BlockSums {
+  __m512 squared_error[2];
+  __m512 squared_value[2];
+  __m512 errors;
+};
+
+static inline BlockSums no_block_sums() {
+  const __m512 zero = _mm512_setzero_ps();
+  return {{zero, zero}, {zero, zero}, zero};
+}
+
+// Sixteen elements from `at` on: `made` times `scale` stands for `value`.
+static inline void add_sixteen(size_t at, __m512 value, __m512 made, __m512 scale,
+                               BlockSums* sums) {
+  constexpr int kLargerMagnitude = 0x0B;  // of the two, without a sign
+  const size_t half = at / 16 % 2;
+  const __m512 error = _mm512_fmsub_ps(made, scale, value);
+  sums->squared_value[half] = _mm512_fmadd_ps(value, value, sums->squared_value[half]);
+  sums->squared_error[half] = _mm512_fmadd_ps(error, error, sums->squared_error[half]);
+  sums->errors = _mm512_range_ps(sums->errors, error, kLargerMagnitude);
+}
+
+// Whether all was finite: a NaN or an infinity shows in the squares, a value that was rounded to
+// infinity in the errors.
+static inline bool all_finite(const BlockSums& sums) {
+  const __m512 quarter = _mm512_set1_ps(0.25f);
+  const __m512 errors = _mm512_add_ps(_mm512_mul_ps(sums.squared_error[0], quarter),
+                                      _mm512_mul_ps(sums.squared_error[1], quarter));
+  const __m512 values = _mm512_add_ps(_mm512_mul_ps(sums.squared_value[0], quarter),
+                                      _mm512_mul_ps(sums.squared_value[1], quarter));
+  const __m512 largest = _mm512_set1_ps(kMaxFinite);
+  const __m512 all = _mm512_add_ps(errors, values);
+  return (_mm512_cmp_ps_mask(all, largest, _CMP_LE_OQ) &
+          _mm512_cmp_ps_mask(sums.errors, largest, _CMP_LE_OQ)) == kAllLanes;
+}
+
+// Adds the sums of `args`, or what the reference finds where something is lost or not finite.
+static inline void add_block(const BlockSums& sums, const CompareArgs& args, Statistics* out) {
+  if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
+  Lanes lanes;
+  for (size_t half = 0; half < 3; ++half) {
+    const __m512 zero = _mm512_setzero_ps();
+    _mm512_store_ps(lanes.squared_error + half * 16, half < 2 ? sums.squared_error[half] : zero);
+    _mm512_store_ps(lanes.squared_value + half * 16, half < 2 ? sums.squared_value[half] : zero);
+  }
+  _mm512_store_ps(lanes.errors, sums.errors);
+  out->elements += args.count;
+  add_lanes(lanes, out);
+}
+
+}  // namespace mlc
