@@ -18,9 +18,6 @@ constexpr size_t kTileRows = 64;    // rows of K in a column-interleaved tile
 constexpr size_t kTileColumns = 4;  // columns that are interleaved
 constexpr size_t kPermutedBlock = 32;
 
-// Which row of a block of 32 stands at position `r`: 0 1 8 9 16 17 24 25 2 3 10 11 ...
-size_t permuted_row(size_t r) { return 8 * ((r % 8) / 2) + r % 2 + 2 * (r / 8); }
-
 // Eight codes as one little-endian word: its nibbles, from the lowest, are codes 0 2 4 6 1 3 5 7.
 void pack_word(const uint8_t code[8], uint8_t* dst) {
   dst[0] = static_cast<uint8_t>(code[0] | code[2] << 4);
@@ -29,19 +26,23 @@ void pack_word(const uint8_t code[8], uint8_t* dst) {
   dst[3] = static_cast<uint8_t>(code[5] | code[7] << 4);
 }
 
+// 32 neighbouring codes of a row as four words. The rows of a block are permuted, 0 1 8 9 16 17 24
+// 25 2 3 10 11 and so on, and the nibbles of a word again, 0 2 4 6 1 3 5 7; together that puts
+// codes i and i + 8 into byte 2 i, codes i + 16 and i + 24 into byte 2 i + 1.
+void pack_block(const uint8_t* codes, uint8_t* dst) {
+  for (size_t i = 0; i < 8; ++i) {
+    dst[2 * i] = static_cast<uint8_t>(codes[i] | codes[i + 8] << 4);
+    dst[2 * i + 1] = static_cast<uint8_t>(codes[i + 16] | codes[i + 24] << 4);
+  }
+}
+
 // Four neighbouring rows of codes [4, cols] in the column-interleaved order: (k div 64, n, k mod
 // 64).
 void interleave(const uint8_t* codes, size_t cols, uint8_t* dst) {
   for (size_t tile = 0; tile < cols; tile += kTileRows) {
     for (size_t n = 0; n < kTileColumns; ++n) {
-      for (size_t k = 0; k < kTileRows; k += 8) {
-        const size_t block = tile + k / kPermutedBlock * kPermutedBlock;
-        uint8_t word[8];
-        for (size_t i = 0; i < 8; ++i) {
-          word[i] = codes[n * cols + block + permuted_row(k % kPermutedBlock + i)];
-        }
-        pack_word(word, dst);
-        dst += 4;
+      for (size_t k = 0; k < kTileRows; k += kPermutedBlock, dst += kPermutedBlock / 2) {
+        pack_block(codes + n * cols + tile + k, dst);
       }
     }
   }
