@@ -29,8 +29,7 @@ State& state() {
   return *the_state;
 }
 
-// ---- failures
-// ------------------------------------------------------------------------------------
+// ---- failures ----
 
 void record_failure(cudaError_t error) {
   State& now = state();
@@ -61,8 +60,7 @@ bool done_on_gpu(const Job& job) {
   return false;
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----
 
 bool on_gpu(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
@@ -116,8 +114,7 @@ KernelTable table_over(const KernelTable& host) {
   return table;
 }
 
-// ---- devices
-// -------------------------------------------------------------------------------------
+// ---- devices ----
 
 struct Text {
   char* at;

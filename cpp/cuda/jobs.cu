@@ -49,8 +49,7 @@ void scatter(const uint8_t* src, const Extent& extent, const Strided& to) {
 
 }  // namespace
 
-// ---- elements
-// ------------------------------------------------------------------------------------
+// ---- elements ----
 
 ElementsJob::ElementsJob(const uint8_t* src, uint8_t* dst, size_t count, TileBytes width)
     : src_(src), dst_(dst), count_(count), width_(width), per_tile_(kTileBytes / width.in) {}
@@ -95,8 +94,7 @@ cudaError_t Fp8Job::launch(size_t tile, const uint8_t* in, uint8_t* out,
   return gpu::launch(work, stream);
 }
 
-// ---- groups
-// --------------------------------------------------------------------------------------
+// ---- groups ----
 
 GroupJob::GroupJob(const GroupQuantizeArgs& args)
     : args_(args),
