@@ -63,9 +63,15 @@ void Meter::add(bool lent, Add add) {
   total.overflowed = overflowed;
 }
 
+// Carries out a kernel that measures on the way, if anything is wanted.
+template <typename Make>
+void Meter::make(bool lent, Make make) {
+  if (!wants()) return make(nullptr);
+  add(lent, make);
+}
+
 void Meter::quantize(GroupQuantizeArgs args, bool lent) {
-  if (!wants()) return kernels_.group.quantize(&args);
-  add(lent, [&](Statistics* total) {
+  make(lent, [&](Statistics* total) {
     args.statistics = total;
     kernels_.group.quantize(&args);
   });
@@ -79,19 +85,15 @@ void Meter::stored_bf16(const Made& made) {
 }
 
 void Meter::encode_fp8(Fp8 format, float scale, const Made& made) {
-  const auto encode = [&](Statistics* total) {
+  make(made.lent, [&](Statistics* total) {
     kernels_.fp8.encode(format, made.source, scale, made.stored, made.count, total);
-  };
-  if (!wants()) return encode(nullptr);
-  add(made.lent, encode);
+  });
 }
 
 void Meter::quantize_ft(size_t rows, size_t cols, const Made& made) {
-  const auto quantize = [&](Statistics* total) {
+  make(made.lent, [&](Statistics* total) {
     kernels_.ft.quantize(made.source, rows, cols, made.stored, nullptr, total);
-  };
-  if (!wants()) return quantize(nullptr);
-  add(made.lent, quantize);
+  });
 }
 
 void Meter::ggml(GgmlType type, const Made& made) {

@@ -47,6 +47,8 @@ class Meter {
  private:
   template <typename Add>
   void add(bool lent, Add add);
+  template <typename Make>
+  void make(bool lent, Make make);
   float* decoded(size_t count);
 
   const KernelTable& kernels_;

@@ -98,11 +98,8 @@ void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
 
 void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,
             Statistics* statistics) {
-  if (format == Fp8::kE4m3) {
-    encode_all<E4m3>(src, scale, dst, count);
-  } else {
-    encode_all<E5m2>(src, scale, dst, count);
-  }
+  const auto encode_format = format == Fp8::kE4m3 ? &encode_all<E4m3> : &encode_all<E5m2>;
+  encode_format(src, scale, dst, count);
   compare_fp8(kAvx2Statistics, fp8_args(format, src, scale, dst, count), statistics);
 }
 

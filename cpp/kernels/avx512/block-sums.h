@@ -58,4 +58,17 @@ static inline void add_block(const BlockSums& sums, const CompareArgs& args, Sta
   add_lanes(lanes, out);
 }
 
+// Makes one byte of each of the f16 elements of `all`, block by block: `make(block, dst)` returns a
+// block's sums.
+template <class Make>
+static void measure_blocks(const CompareArgs& all, uint8_t* dst, Make make, Statistics* out) {
+  for (size_t first = 0; first < all.count; first += kStatisticsBlock) {
+    CompareArgs block = all;
+    block.src += first * 2;
+    block.made += first;
+    block.count = at_most(all.count - first, kStatisticsBlock);
+    add_block(make(block, dst + first), block, out);
+  }
+}
+
 }  // namespace mlc

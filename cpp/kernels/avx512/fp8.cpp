@@ -96,14 +96,8 @@ template <class F>
 void encode_all(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
   if (statistics == nullptr) {
     encode_block<F, false>(all, dst);
-    return;
-  }
-  for (size_t first = 0; first < all.count; first += kStatisticsBlock) {
-    CompareArgs args = all;
-    args.src += first * 2;
-    args.made += first;
-    args.count = at_most(all.count - first, kStatisticsBlock);
-    add_block(encode_block<F, true>(args, dst + first), args, statistics);
+  } else {
+    measure_blocks(all, dst, encode_block<F, true>, statistics);
   }
 }
 

@@ -42,16 +42,10 @@ BlockSums quantize_block(const CompareArgs& args, uint8_t* codes) {
 void quantize_row(const CompareArgs& row, uint8_t* codes, Statistics* statistics) {
   if (statistics == nullptr) {
     quantize_block<false>(row, codes);
-    return;
+  } else {
+    measure_blocks(row, codes, quantize_block<true>, statistics);
+    add_ft_scale(row.scale, statistics);
   }
-  for (size_t first = 0; first < row.count; first += kStatisticsBlock) {
-    CompareArgs args = row;
-    args.src += first * 2;
-    args.made += first;
-    args.count = at_most(row.count - first, kStatisticsBlock);
-    add_block(quantize_block<true>(args, codes + first), args, statistics);
-  }
-  add_ft_scale(row.scale, statistics);
 }
 
 void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales,
