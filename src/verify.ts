@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { cpus } from "node:os";
 import { join, resolve } from "node:path";
 import { CHAT_CONFIG_NAME } from "./chat-config/prepare-chat-config.ts";
 import { PROVENANCE_NAME } from "./chat-config/provenance.ts";
@@ -34,7 +33,7 @@ export async function verify(folder: string, options: VerifyOptions = {}): Promi
   const gguf = await isGgufOutput(path, ["tensor-cache.json", "ndarray-cache.json"]);
   const settings = {
     backend: chooseBackend(options.backend ?? "auto"),
-    budget: budgetOf(options.threads ?? cpus().length, DEFAULT_MAX_MEMORY),
+    budget: budgetOf(options.threads, DEFAULT_MAX_MEMORY),
     signal: options.signal,
   };
   if (gguf) return verifyGguf(path, (parts) => hashFiles(parts, settings));

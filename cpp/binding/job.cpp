@@ -79,13 +79,15 @@ Status read_options(const Napi::Object& object, RunOptions* options, bool* map) 
   uint64_t threads = 0;
   uint64_t lanes = 0;
   uint64_t tile_bytes = 0;
-  const Status status = in_turn([&] { return read_text(object, "backend", &backend); },
-                                [&] { return find_backend(backend, &options->kernels); },
-                                [&] { return read_integer(object, "threads", &threads); },
-                                [&] { return read_integer(object, "lanes", &lanes); },
-                                [&] { return read_integer(object, "tileBytes", &tile_bytes); },
-                                [&] { return read_flag(object, "sync", &options->sync); },
-                                [&] { return read_flag(object, "map", map); });
+  const Status status =
+      in_turn([&] { return read_text(object, "backend", &backend); },
+              [&] { return find_backend(backend, &options->kernels); },
+              [&] { return read_integer(object, "threads", &threads); },
+              [&] { return read_integer(object, "lanes", &lanes); },
+              [&] { return read_integer(object, "tileBytes", &tile_bytes); },
+              [&] { return read_integer(object, "keptBytes", &options->kept_bytes); },
+              [&] { return read_flag(object, "sync", &options->sync); },
+              [&] { return read_flag(object, "map", map); });
   options->threads = static_cast<size_t>(threads);
   options->lanes = static_cast<size_t>(lanes);
   options->tile_bytes = static_cast<size_t>(tile_bytes);

@@ -14,7 +14,8 @@
 
 namespace mlc {
 
-// new Job({ sources: [{ path, size }], backend, threads, lanes, tileBytes, sync, map, device? })
+// new Job({ sources: [{ path, size }], backend, threads, lanes, tileBytes, keptBytes, sync, map,
+//           device? })
 //       device: { library, index, required }: the GPU; when it fails in the middle the backend goes
 //       on, unless it is required
 //   .addShard({ id, path, fileOffset, truncate, nbytes, measured, program: Float64Array })

@@ -63,11 +63,11 @@ std::array<uint8_t, 16> Md5Stream::finish(const Md5Kernels& md5) {
   return digest;
 }
 
-Lane::Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes,
-           bool sync)
+Lane::Lane(Shard shard, const Sources& sources, const KernelTable& kernels, KeptScales* kept,
+           size_t tile_bytes, bool sync)
     : shard_(std::move(shard)),
       kernels_(kernels),
-      stream_(shard_.pieces, sources, kernels, tile_bytes),
+      stream_(shard_.pieces, sources, kernels, kept, tile_bytes),
       pages_(shard_.pieces, sources),
       sync_(sync) {
   if (shard_.measured) stream_.measure();

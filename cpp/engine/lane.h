@@ -66,8 +66,8 @@ class Md5Stream {
 class Lane {
  public:
   // `sync`: what is written will be made durable.
-  Lane(Shard shard, const Sources& sources, const KernelTable& kernels, size_t tile_bytes,
-       bool sync);
+  Lane(Shard shard, const Sources& sources, const KernelTable& kernels, KeptScales* kept,
+       size_t tile_bytes, bool sync);
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
@@ -81,7 +81,8 @@ class Lane {
 
   Md5Stream& md5() { return md5_; }
   const Shard& shard() const { return shard_; }
-  uint64_t left() const { return shard_.nbytes - made_; }
+  // Bytes to be made, with those of the shards that wait for this one.
+  uint64_t left() const { return shard_.nbytes - made_ + shard_.nbytes_behind; }
   uint64_t take_progress();
   const std::vector<Statistics>& statistics() const { return stream_.statistics(); }
 

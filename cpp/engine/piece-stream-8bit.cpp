@@ -87,7 +87,8 @@ Status PieceStream::make_fp8_values(const Piece& piece, Chunk* chunk) {
       if (!status.is_ok()) return status;
       values_.measure(meter_.wants() ? &meter_ : nullptr);
     }
-    fp8_scale_of_ = index_;
+    claim_scales(piece);
+    if (scales_ != nullptr) std::memcpy(scales_, &fp8_scale_, sizeof(fp8_scale_));
   }
   uint64_t count =
       std::min<uint64_t>(piece.gather.count - position_, std::max<size_t>(256, tile_bytes_));
@@ -106,8 +107,11 @@ Status PieceStream::make_fp8_values(const Piece& piece, Chunk* chunk) {
 }
 
 Status PieceStream::make_fp8_scale(const Piece& piece, Chunk* chunk) {
-  float scale = fp8_scale_;
-  if (!piece.scales_of_previous || index_ == 0 || fp8_scale_of_ != index_ - 1) {
+  float scale;
+  if (const std::vector<uint8_t>* scales = kept_->find(piece.pair)) {
+    std::memcpy(&scale, scales->data(), sizeof(scale));
+    stored_pair_ = piece.pair;
+  } else {
     const Status status = find_fp8_scale(piece, &scale);
     if (!status.is_ok()) return status;
   }

@@ -8,15 +8,15 @@ namespace mlc {
 
 namespace {
 
-// Scales larger than this are made by a second look at the source instead of being kept.
-constexpr uint64_t kMaxKeptScales = 5u << 19;
 // Transposed words that are made at once: the wider their strip of every row, the fewer pages are
 // gone through again and again.
 constexpr size_t kStripBytes = 2u << 20;
 
 uint64_t groups_per_row(const Piece& piece) { return (piece.cols + piece.group - 1) / piece.group; }
 
+// What is kept of words: an f32 where there is one scale, else scales in the model dtype.
 uint64_t scale_bytes(const Piece& words) {
+  if (words.encoding == Encoding::kFp8Values) return sizeof(float);
   return words.rows * groups_per_row(words) * dtype_bytes(words.model);
 }
 
@@ -81,6 +81,8 @@ void PieceStream::measure_piece(const Piece& piece) {
 
 Status PieceStream::next(Chunk* chunk) {
   const Piece& piece = pieces_[index_];
+  kept_->free(stored_pair_);
+  stored_pair_ = 0;
   if (meter_.is_open()) measure_piece(piece);
   const Status status = (this->*maker_of(piece))(piece, chunk);
   if (!status.is_ok()) return status;
@@ -180,10 +182,9 @@ static uint64_t strip_groups(const Piece& piece, uint64_t wanted, uint64_t left)
   return std::min(left, std::max<uint64_t>(1, wanted / unit) * unit);
 }
 
-void PieceStream::begin_kept_scales(const Piece& piece) {
-  const bool wanted = index_ + 1 < pieces_.size() && pieces_[index_ + 1].scales_of_previous &&
-                      scale_bytes(piece) <= kMaxKeptScales;
-  kept_scales_.resize(wanted ? static_cast<size_t>(scale_bytes(piece)) : 0);
+// Before the words are made: room for their scales, if somebody stores them and there is room.
+void PieceStream::claim_scales(const Piece& words) {
+  scales_ = words.pair == 0 ? nullptr : kept_->claim(words.pair, scale_bytes(words));
 }
 
 // Quantizes rows [row, row + rows); `words` and `scales` (either may be null) lie row by row.
@@ -204,7 +205,7 @@ static GroupQuantizeArgs group_args(const Piece& piece, const RowView& view, siz
 }
 
 Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
-  if (position_ == 0) begin_kept_scales(piece);
+  if (position_ == 0) claim_scales(piece);
   const size_t groups = static_cast<size_t>(groups_per_row(piece));
   const size_t row_bytes = groups * 16;
   const size_t scale_row = groups * dtype_bytes(piece.model);
@@ -219,7 +220,7 @@ Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
     GroupQuantizeArgs args = group_args(piece, view, static_cast<size_t>(piece.cols));
     args.words = words + done * row_bytes;
     args.word_row_stride = row_bytes;
-    if (!kept_scales_.empty()) args.scales = kept_scales_.data() + (first + done) * scale_row;
+    if (scales_ != nullptr) args.scales = scales_ + (first + done) * scale_row;
     args.scale_row_stride = scale_row;
     meter_.quantize(args, view.lent);
     done += view.rows;
@@ -253,32 +254,37 @@ Status PieceStream::quantize_strip(const Piece& piece, uint64_t first_group, uin
 }
 
 Status PieceStream::make_group_words_transposed(const Piece& piece, Chunk* chunk) {
-  if (position_ == 0) begin_kept_scales(piece);
+  if (position_ == 0) claim_scales(piece);
   const size_t strip_bytes = static_cast<size_t>(piece.rows) * 16;
   const uint64_t first = position_ / strip_bytes;
   const uint64_t groups = strip_groups(piece, std::max(4 * tile_bytes_, kStripBytes) / strip_bytes,
                                        groups_per_row(piece) - first);
   uint8_t* words = output(static_cast<size_t>(groups) * strip_bytes);
   const size_t scale_line = static_cast<size_t>(piece.rows) * dtype_bytes(piece.model);
-  uint8_t* scales = kept_scales_.empty() ? nullptr : kept_scales_.data() + first * scale_line;
+  uint8_t* scales = scales_ == nullptr ? nullptr : scales_ + first * scale_line;
   const Status status = quantize_strip(piece, first, groups, words, scales);
   emit(static_cast<size_t>(groups) * strip_bytes, chunk);
   return status;
 }
 
-Status PieceStream::make_kept_scales(const Piece& piece, Chunk* chunk) {
-  const size_t bytes = kept_scales_.size();
+Status PieceStream::store_kept_scales(const Piece& piece, const std::vector<uint8_t>& scales,
+                                      Chunk* chunk) {
+  const size_t first = static_cast<size_t>(position_);
   if (piece.store_bf16_scale) {
-    kernels_.element.encode_bf16(kept_scales_.data(), output(bytes / 2), bytes / 4);
-    emit(bytes / 2, chunk);
+    const size_t count = std::min(scales.size() / 4 - first / 2, tile_bytes_);
+    kernels_.element.encode_bf16(scales.data() + 2 * first, output(count * 2), count);
+    emit(count * 2, chunk);
   } else {
-    *chunk = {kept_scales_.data(), bytes, false};
+    *chunk = {scales.data() + first, std::min(scales.size() - first, 4 * tile_bytes_), false};
   }
+  if (first + chunk->size == piece.nbytes) stored_pair_ = piece.pair;
   return Status::ok();
 }
 
 Status PieceStream::make_group_scales(const Piece& piece, Chunk* chunk) {
-  if (piece.scales_of_previous && !kept_scales_.empty()) return make_kept_scales(piece, chunk);
+  if (const std::vector<uint8_t>* scales = kept_->find(piece.pair)) {
+    return store_kept_scales(piece, *scales, chunk);
+  }
   const size_t unit = dtype_bytes(piece.model);
   const size_t stored = piece.store_bf16_scale ? 2 : unit;
   const uint64_t lines = piece.transposed ? groups_per_row(piece) : piece.rows;
@@ -307,11 +313,6 @@ Status PieceStream::make_group_scales(const Piece& piece, Chunk* chunk) {
   if (piece.store_bf16_scale) kernels_.element.encode_bf16(made, output(scales * 2), scales);
   emit(scales * stored, chunk);
   return status;
-}
-
-size_t PieceStream::scratch_bytes() const {
-  return output_.capacity() + staged_.capacity() + kept_scales_.capacity() +
-         values_.scratch_bytes();
 }
 
 }  // namespace mlc

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kept-scales.h"
 #include "program.h"
 #include "values.h"
 
@@ -20,12 +21,16 @@ struct Chunk {
 class PieceStream {
  public:
   PieceStream(const std::vector<Piece>& pieces, const Sources& sources, const KernelTable& kernels,
-              size_t tile_bytes)
+              KeptScales* kept, size_t tile_bytes)
       : pieces_(pieces),
         kernels_(kernels),
+        kept_(kept),
         values_(sources, kernels, 2 * tile_bytes),
         meter_(kernels),
         tile_bytes_(tile_bytes) {}
+  ~PieceStream() { kept_->free(stored_pair_); }
+  PieceStream(const PieceStream&) = delete;
+  PieceStream& operator=(const PieceStream&) = delete;
 
   // Before the first bytes: keeps statistics of every piece from now on.
   void measure() { meter_.open(pieces_.size()); }
@@ -38,7 +43,6 @@ class PieceStream {
   bool finished() const { return index_ == pieces_.size(); }
   // The next bytes; about `tile_bytes` of them, at least one unit of the encoding.
   Status next(Chunk* chunk);
-  size_t scratch_bytes() const;
 
  private:
   using Maker = Status (PieceStream::*)(const Piece&, Chunk*);
@@ -53,7 +57,7 @@ class PieceStream {
   Status make_group_words(const Piece& piece, Chunk* chunk);
   Status make_group_words_transposed(const Piece& piece, Chunk* chunk);
   Status make_group_scales(const Piece& piece, Chunk* chunk);
-  Status make_kept_scales(const Piece& piece, Chunk* chunk);
+  Status store_kept_scales(const Piece& piece, const std::vector<uint8_t>& scales, Chunk* chunk);
   Status make_fp8_values(const Piece& piece, Chunk* chunk);
   Status make_fp8_scale(const Piece& piece, Chunk* chunk);
   Status make_ft_words(const Piece& piece, Chunk* chunk);
@@ -64,11 +68,12 @@ class PieceStream {
 
   Status quantize_strip(const Piece& piece, uint64_t first_group, uint64_t groups, uint8_t* words,
                         uint8_t* scales);
-  void begin_kept_scales(const Piece& piece);
+  void claim_scales(const Piece& words);
   Status find_fp8_scale(const Piece& piece, float* scale);
 
   const std::vector<Piece>& pieces_;
   const KernelTable& kernels_;
+  KeptScales* kept_;
   ValueLoader values_;
   Meter meter_;
   size_t tile_bytes_;
@@ -76,9 +81,9 @@ class PieceStream {
   uint64_t position_ = 0;  // bytes of the current piece made so far
   std::vector<uint8_t> output_;
   std::vector<uint8_t> staged_;
-  std::vector<uint8_t> kept_scales_;  // of the words just made, for the piece behind them
+  uint8_t* scales_ = nullptr;  // where the scales of the words that are made are kept, if they are
+  uint32_t stored_pair_ = 0;   // whose kept scales are stored once the next bytes are asked for
   float fp8_scale_ = 0;
-  size_t fp8_scale_of_ = SIZE_MAX;
 };
 
 }  // namespace mlc

@@ -173,14 +173,14 @@ bool read_piece(Cursor* in, const std::vector<uint64_t>& sizes, Piece* piece) {
   piece->rows = in->integer();
   piece->cols = in->integer();
   piece->nbytes = in->integer();
+  piece->pair = static_cast<uint32_t>(in->integer(UINT32_MAX));
   piece->bits = static_cast<uint8_t>(in->integer(8));
   piece->group = static_cast<uint8_t>(in->integer(255));
-  const uint64_t flags = in->integer(31);
+  const uint64_t flags = in->integer(15);
   piece->transposed = flags & 1;
   piece->unrounded_scale = flags & 2;
   piece->store_bf16_scale = flags & 4;
-  piece->scales_of_previous = flags & 8;
-  piece->fp8_scaled = flags & 16;
+  piece->fp8_scaled = flags & 8;
   piece->fp8 = static_cast<Fp8>(in->integer(1));
   piece->ft_arch = static_cast<int>(in->integer(1000));
   piece->constant = static_cast<float>(in->real());
@@ -251,17 +251,8 @@ bool is_group_sound(const Piece& piece) {
   return known && is_float(piece.model) && (!piece.store_bf16_scale || piece.model == DType::kF32);
 }
 
-// Scales are kept from the piece before only where that made exactly these.
-bool continues(const Piece& piece, const Piece* previous) {
-  if (!piece.scales_of_previous || piece.encoding == Encoding::kFp8Scale) return true;
-  return previous != nullptr && previous->encoding == Encoding::kGroupWords &&
-         previous->rows == piece.rows && previous->cols == piece.cols &&
-         previous->group == piece.group && previous->model == piece.model &&
-         previous->transposed == piece.transposed;
-}
-
 // What the makers of piece-stream.cpp rely on.
-bool is_sound(const Piece& piece, const Piece* previous) {
+bool is_sound(const Piece& piece) {
   if (piece.encoding == Encoding::kConstant) return true;
   if (piece.rows == 0 || piece.cols == 0) return false;
   if (!is_convertible(piece, piece.gather) || !is_convertible(piece, piece.scale_gather))
@@ -272,9 +263,8 @@ bool is_sound(const Piece& piece, const Piece* previous) {
     case Encoding::kRawBf16:
       return piece.model == DType::kF32;
     case Encoding::kGroupWords:
-      return is_group_sound(piece);
     case Encoding::kGroupScales:
-      return is_group_sound(piece) && continues(piece, previous);
+      return is_group_sound(piece);
     case Encoding::kFp8Values:
     case Encoding::kFp8Scale:
       return piece.model == DType::kF16;
@@ -294,6 +284,17 @@ bool is_sound(const Piece& piece, const Piece* previous) {
 
 }  // namespace
 
+bool makes_scales(Encoding encoding) {
+  return encoding == Encoding::kGroupWords || encoding == Encoding::kFp8Values;
+}
+
+bool are_scales_of(const Piece& scales, const Piece& words) {
+  if (scales.encoding == Encoding::kFp8Scale) return words.encoding == Encoding::kFp8Values;
+  return scales.encoding == Encoding::kGroupScales && words.encoding == Encoding::kGroupWords &&
+         words.rows == scales.rows && words.cols == scales.cols && words.group == scales.group &&
+         words.model == scales.model && words.transposed == scales.transposed;
+}
+
 size_t dtype_bytes(DType dtype) { return kDTypeBytes[static_cast<size_t>(dtype)]; }
 
 size_t ElementType::block_elements() const {
@@ -311,8 +312,7 @@ Status decode_shard(const double* words, size_t count, const std::vector<uint64_
   uint64_t total = 0;
   for (uint64_t index = 0; index < pieces; ++index) {
     Piece piece;
-    const Piece* previous = shard->pieces.empty() ? nullptr : &shard->pieces.back();
-    if (!read_piece(&in, source_sizes, &piece) || !is_sound(piece, previous) ||
+    if (!read_piece(&in, source_sizes, &piece) || !is_sound(piece) ||
         encoded_bytes(piece) != piece.nbytes) {
       return Status::error("E_PROGRAM", "shard " + std::to_string(shard->id) + ": piece " +
                                             std::to_string(index) + " is malformed");

@@ -72,12 +72,12 @@ struct Piece {
   uint64_t rows;
   uint64_t cols;
   uint64_t nbytes;
+  uint32_t pair;  // the same in words and in the scales that are made with them; 0: none
   uint8_t bits;
   uint8_t group;
-  bool transposed;          // KN
-  bool unrounded_scale;     // bf16 KN
-  bool store_bf16_scale;    // f32 scales are stored as bf16
-  bool scales_of_previous;  // kGroupScales of the value of the piece before it in the same shard
+  bool transposed;        // KN
+  bool unrounded_scale;   // bf16 KN
+  bool store_bf16_scale;  // f32 scales are stored as bf16
   Fp8 fp8;
   bool fp8_scaled;
   int ft_arch;
@@ -98,7 +98,13 @@ struct Shard {
   uint64_t nbytes;
   bool measured = false;  // keep statistics of the pieces
   std::vector<Piece> pieces;
+  std::vector<uint32_t> waits_for;  // shards that make scales which this one stores
+  uint64_t nbytes_behind = 0;       // of the shards that wait for this one
 };
+
+bool makes_scales(Encoding encoding);
+// Whether `scales` are those that making `words` makes.
+bool are_scales_of(const Piece& scales, const Piece& words);
 
 // Reads one shard's pieces from numbers and checks every range against the sources' sizes.
 Status decode_shard(const double* words, size_t count, const std::vector<uint64_t>& source_sizes,

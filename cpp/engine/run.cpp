@@ -7,18 +7,29 @@ namespace mlc {
 
 namespace {
 
-constexpr size_t kMaxLanes = 64;
-// Fewer streams than these are hashed faster one after the other in plain registers, beside full
-// vectors of others, than together in lanes that stay empty.
-constexpr uint64_t kFewestLanes = 4;
+// Streams that one call of a backend's MD5 takes at most.
+constexpr size_t kMaxBatch = 32;
+// Fewer streams than these are hashed faster one after the other in plain registers than together
+// in a vector that stays empty.
+constexpr size_t kFewestLanes = 4;
+// Making and hashing bytes of one lane alone takes about this many times as long as making bytes
+// of many and hashing them together.
+constexpr uint64_t kCostAlone = 3;
 // Files that may wait for being made durable before workers pause.
 constexpr size_t kMaxUnsynced = 64;
+
+bool contains(const std::vector<uint32_t>& ids, uint32_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
 
 }  // namespace
 
 Run::Run(Sources sources, const RunOptions& options, RunListener* listener)
-    : sources_(std::move(sources)), options_(options), listener_(listener) {
-  options_.lanes = std::min(std::max<size_t>(1, options_.lanes), kMaxLanes);
+    : sources_(std::move(sources)),
+      options_(options),
+      listener_(listener),
+      kept_(options.kept_bytes) {
+  options_.lanes = std::max<size_t>(1, options_.lanes);
   options_.threads = std::max<size_t>(1, options_.threads);
 }
 
@@ -32,12 +43,36 @@ void Run::end() {
   if (finisher_.joinable()) finisher_.join();
 }
 
+// Lets the shard wait for those that make its scales. Scales that no words added before make lose
+// their pair: they are made by a look at the source.
+void Run::pair(Shard* shard) {
+  for (Piece& piece : shard->pieces) {
+    if (piece.pair == 0) continue;
+    if (makes_scales(piece.encoding)) {
+      makers_[piece.pair] = {shard, &piece};
+      continue;
+    }
+    const auto found = makers_.find(piece.pair);
+    if (found == makers_.end() || !are_scales_of(piece, *found->second.words)) {
+      piece.pair = 0;
+      continue;
+    }
+    Shard* maker = found->second.shard;
+    if (maker == shard || contains(shard->waits_for, maker->id)) continue;
+    shard->waits_for.push_back(maker->id);
+    maker->nbytes_behind += shard->nbytes;
+    awaited_.insert(maker->id);
+  }
+}
+
 void Run::add(Shard shard) {
   bytes_total_ += shard.nbytes;
   waiting_.push_back(std::move(shard));
+  pair(&waiting_.back());
 }
 
 void Run::start() {
+  makers_.clear();
   working_ = options_.threads;
   finisher_ = std::thread([this] { finish_files(); });
   for (size_t i = 0; i < options_.threads; ++i) workers_.emplace_back([this] { work(); });
@@ -58,128 +93,135 @@ void Run::fail(const Status& status) {
   files_changed_.notify_all();
 }
 
-// How many lanes this worker should hold. A shard about as long as the worker's share of what is
-// left must not be slowed down, or it is the last: it goes alone. Shorter ones go together, more
-// than would end in time by themselves, because lanes are given away once another worker is idle.
-size_t Run::lanes_allowed(const Lanes& lanes) const {
-  uint64_t longest = 1;
-  for (const LanePtr& lane : lanes) longest = std::max(longest, lane->left());
+// A lane that would take as long alone as the workers need for all that is left: if it waited for
+// others to be hashed with, it would be the last.
+bool Run::is_urgent(const Lane& lane) const {
   const uint64_t left = bytes_total_ - bytes_made();
-  const uint64_t share = left / options_.threads / longest;
-  if (share < kFewestLanes) return 1;
-  return static_cast<size_t>(std::min<uint64_t>(options_.lanes, 2 * share));
+  return options_.threads > 1 && lane.left() * kCostAlone >= left / options_.threads;
 }
 
-// A worker that has lanes leaves those on offer to one that has none, which may take a while to
-// wake.
-Run::LanePtr Run::take(const Lanes& lanes) {
-  if (!shared_.empty() && (lanes.empty() || idle_ == 0)) {
-    LanePtr lane = std::move(shared_.back());
-    shared_.pop_back();
-    return lane;
+bool Run::may_begin(const Shard& shard) const {
+  return std::none_of(shard.waits_for.begin(), shard.waits_for.end(),
+                      [this](uint32_t id) { return awaited_.count(id) > 0; });
+}
+
+// The open lane, or the next shard that may begin, that has the most bytes to be made.
+Run::LanePtr Run::lane_with_most_left() {
+  const auto lane =
+      std::max_element(idle_.begin(), idle_.end(),
+                       [](const LanePtr& a, const LanePtr& b) { return a->left() < b->left(); });
+  const auto next = open_ == options_.lanes
+                        ? waiting_.end()
+                        : std::find_if(waiting_.begin(), waiting_.end(),
+                                       [this](const Shard& shard) { return may_begin(shard); });
+  if (next != waiting_.end() &&
+      (lane == idle_.end() || (*lane)->left() <= next->nbytes + next->nbytes_behind)) {
+    ++open_;
+    Shard shard = std::move(*next);
+    waiting_.erase(next);
+    return LanePtr(new Lane(std::move(shard), sources_, *options_.kernels, &kept_,
+                            options_.tile_bytes, options_.sync));
   }
-  if (waiting_.empty() || (!lanes.empty() && lanes.size() >= lanes_allowed(lanes))) return nullptr;
-  Shard shard = std::move(waiting_.front());
-  waiting_.pop_front();
-  return LanePtr(
-      new Lane(std::move(shard), sources_, *options_.kernels, options_.tile_bytes, options_.sync));
+  if (lane == idle_.end()) return nullptr;
+  std::swap(*lane, idle_.back());
+  LanePtr taken = std::move(idle_.back());
+  idle_.pop_back();
+  return taken;
 }
 
-// Fills up `lanes`; waits while there is nothing to do but others may still give some away.
-// False when the run is over for this worker.
-bool Run::refill(Lanes* lanes) {
-  if (stopped_.load(std::memory_order_relaxed)) return false;
-  if (lanes->size() >= options_.lanes) return true;
+// Those that have most left, as many as are hashed at once.
+void Run::take_ready(Task* task) {
+  std::sort(ready_.begin(), ready_.end(),
+            [](const LanePtr& a, const LanePtr& b) { return a->left() < b->left(); });
+  const size_t alone = ready_.size() < kFewestLanes ? 1 : options_.kernels->md5.lanes;
+  for (size_t left = std::min(ready_.size(), alone); left > 0; --left) {
+    task->lanes.push_back(std::move(ready_.back()));
+    ready_.pop_back();
+  }
+  task->hashes = true;
+}
+
+// Full vectors are hashed at once, others when nothing else can be done or somebody waits for them.
+bool Run::choose(Task* task) {
+  const bool full = ready_.size() >= options_.kernels->md5.lanes;
+  const bool urgent = std::any_of(ready_.begin(), ready_.end(),
+                                  [this](const LanePtr& lane) { return is_urgent(*lane); });
+  if (full || urgent) {
+    take_ready(task);
+  } else if (LanePtr lane = lane_with_most_left()) {
+    task->lanes.push_back(std::move(lane));
+    task->hashes = false;
+  } else if (!ready_.empty()) {
+    take_ready(task);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// Waits for a task. False when the run is over for this worker.
+bool Run::take(Task* task) {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     if (stopped_.load()) return false;
-    while (lanes->size() < options_.lanes) {
-      LanePtr lane = take(*lanes);
-      if (lane == nullptr) break;
-      ++held_;
-      lanes->push_back(std::move(lane));
-    }
-    if (!lanes->empty()) return true;
-    if (held_ == 0) return false;
-    wanting_.store(++idle_);
+    if (choose(task)) return true;
+    if (open_ == 0 && waiting_.empty()) return false;
     work_changed_.wait(lock);
-    wanting_.store(--idle_);
   }
 }
 
-// Gives half of the lanes to a worker that has none.
-void Run::share(Lanes* lanes) {
-  if (lanes->size() < 2 || wanting_.load(std::memory_order_relaxed) == 0) return;
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (idle_ == 0 || !shared_.empty()) return;
-  for (size_t give = lanes->size() / 2; give > 0; --give) {
-    shared_.push_back(std::move(lanes->back()));
-    lanes->pop_back();
-    --held_;
+// Gives the lanes of a task back, sorted by what is to be done with them.
+void Run::put(Task* task) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  files_changed_.wait(lock, [this] { return finished_.size() < kMaxUnsynced || stopped_.load(); });
+  for (LanePtr& lane : task->lanes) {
+    bytes_made_.fetch_add(lane->take_progress(), std::memory_order_relaxed);
+    if (lane->complete()) {
+      --open_;
+      awaited_.erase(lane->shard().id);
+      finished_.push_back(std::move(lane));
+      files_changed_.notify_all();
+    } else if (lane->md5().blocks() > 0) {
+      ready_.push_back(std::move(lane));
+    } else {
+      idle_.push_back(std::move(lane));
+    }
   }
-  // Lanes on offer still count as work in progress: a worker that finds none held must look here.
-  work_changed_.notify_one();
+  // One lane that is not complete is this worker's own next task.
+  if (task->lanes.size() > 1 || open_ == 0) work_changed_.notify_all();
+  task->lanes.clear();
 }
 
+// Hashes as many blocks as all of the lanes have.
 void Run::hash(const Lanes& lanes, PhaseTimes* times) {
   PhaseTimer timer(&times->hash);
-  Md5State* states[kMaxLanes];
-  const uint8_t* data[kMaxLanes];
-  Lane* active[kMaxLanes];
-  size_t count = 0;
+  Md5State* states[kMaxBatch];
+  const uint8_t* data[kMaxBatch];
   size_t blocks = SIZE_MAX;
-  for (const LanePtr& lane : lanes) {
-    if (lane->md5().blocks() == 0) continue;
-    states[count] = lane->md5().state();
-    data[count] = lane->md5().next();
-    active[count++] = lane.get();
-    blocks = std::min(blocks, lane->md5().blocks());
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    states[i] = lanes[i]->md5().state();
+    data[i] = lanes[i]->md5().next();
+    blocks = std::min(blocks, lanes[i]->md5().blocks());
   }
-  const Md5Kernels& md5 = options_.kernels->md5;
-  for (size_t first = 0; first < count; first += md5.lanes) {
-    md5.update(states + first, data + first, blocks, std::min(md5.lanes, count - first));
-  }
-  for (size_t i = 0; i < count; ++i) active[i]->md5().consume(blocks);
+  options_.kernels->md5.update(states, data, blocks, lanes.size());
+  for (const LanePtr& lane : lanes) lane->md5().consume(blocks);
 }
 
-// Brings every lane to where it has bytes to hash, and hashes them as far as all of them go.
-Status Run::step(Lanes* lanes, PhaseTimes* times) {
-  for (size_t i = 0; i < lanes->size();) {
-    Lane& lane = *(*lanes)[i];
-    if (stopped_.load(std::memory_order_relaxed)) return Status::ok();
-    const Status status = lane.advance(times);
-    if (!status.is_ok()) return status;
-    bytes_made_.fetch_add(lane.take_progress(), std::memory_order_relaxed);
-    if (lane.complete()) {
-      LanePtr done = std::move((*lanes)[i]);
-      lanes->erase(lanes->begin() + static_cast<std::ptrdiff_t>(i));
-      complete(std::move(done));
-    } else {
-      ++i;
-    }
-  }
-  if (!lanes->empty()) hash(*lanes, times);
+Status Run::carry_out(Task* task, PhaseTimes* times) {
+  if (!task->hashes) return task->lanes[0]->advance(times);
+  hash(task->lanes, times);
   return Status::ok();
 }
 
 void Run::work() {
-  Lanes lanes;
+  Task task;
   PhaseTimes times;
-  while (refill(&lanes)) {
-    const Status status = step(&lanes, &times);
+  while (take(&task)) {
+    const Status status = carry_out(&task, &times);
     if (!status.is_ok()) fail(status);
-    share(&lanes);
+    put(&task);
   }
   worker_left(times);
-}
-
-void Run::complete(LanePtr lane) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  files_changed_.wait(lock, [this] { return finished_.size() < kMaxUnsynced || stopped_.load(); });
-  --held_;
-  finished_.push_back(std::move(lane));
-  files_changed_.notify_all();
-  if (held_ == 0 && waiting_.empty() && shared_.empty()) work_changed_.notify_all();
 }
 
 void Run::worker_left(const PhaseTimes& times) {

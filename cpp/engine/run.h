@@ -1,5 +1,6 @@
-// Carries out shards on worker threads: each worker moves several lanes at once, so that their MD5s
-// advance together in SIMD lanes while another thread makes finished files durable.
+// Carries out shards on worker threads: workers make bytes of whichever lane has most to do and
+// hash those of many lanes together in SIMD lanes, while another thread makes finished files
+// durable.
 #pragma once
 
 #include <atomic>
@@ -9,6 +10,8 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "lane.h"
@@ -18,8 +21,9 @@ namespace mlc {
 struct RunOptions {
   const KernelTable* kernels = nullptr;
   size_t threads = 1;
-  size_t lanes = 1;  // at most this many shards in flight per worker
+  size_t lanes = 1;  // at most this many shards in flight
   size_t tile_bytes = 128 * 1024;
+  uint64_t kept_bytes = 0;  // memory for scales that are stored behind their words
   bool sync = true;
 };
 
@@ -41,7 +45,8 @@ class Run {
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  // Before start() only. Shards are begun in this order.
+  // Before start() only. Shards are begun in this order, but those that store scales which others
+  // make, added before, wait for them.
   void add(Shard shard);
   void start();
   // Stops within one tile; on_finish then gets E_ABORTED.
@@ -58,14 +63,23 @@ class Run {
   using LanePtr = std::unique_ptr<Lane>;
   using Lanes = std::vector<LanePtr>;
 
+  // What a worker does at once: makes bytes of one lane, or hashes those of several.
+  struct Task {
+    Lanes lanes;
+    bool hashes = false;
+  };
+
   void work();
-  bool refill(Lanes* lanes);
-  LanePtr take(const Lanes& lanes);
-  size_t lanes_allowed(const Lanes& lanes) const;
-  Status step(Lanes* lanes, PhaseTimes* times);
+  bool take(Task* task);
+  bool choose(Task* task);
+  bool is_urgent(const Lane& lane) const;
+  void pair(Shard* shard);
+  bool may_begin(const Shard& shard) const;
+  LanePtr lane_with_most_left();
+  void take_ready(Task* task);
+  void put(Task* task);
+  Status carry_out(Task* task, PhaseTimes* times);
   void hash(const Lanes& lanes, PhaseTimes* times);
-  void share(Lanes* lanes);
-  void complete(LanePtr lane);
   void finish_files();
   void report(LanePtr lane);
   void fail(const Status& status);
@@ -79,17 +93,22 @@ class Run {
   std::condition_variable work_changed_;
   std::condition_variable files_changed_;
   std::deque<Shard> waiting_;
-  Lanes shared_;        // lanes that a busy worker gave away
-  size_t held_ = 0;     // lanes in workers' hands
-  size_t idle_ = 0;     // workers that wait
+  struct Maker {
+    Shard* shard;  // in waiting_
+    const Piece* words;
+  };
+  std::unordered_map<uint32_t, Maker> makers_;  // by pair, until the start
+  std::unordered_set<uint32_t> awaited_;        // unfinished shards that others wait for
+  KeptScales kept_;
+  Lanes idle_;          // lanes whose next bytes are to be made
+  Lanes ready_;         // lanes whose bytes are to be hashed
+  size_t open_ = 0;     // both, and those in workers' hands
   size_t working_ = 0;  // workers that have not left
   std::deque<LanePtr> finished_;
   Status failure_ = Status::ok();
   PhaseTimes times_;
 
-  std::mutex listener_mutex_;
   std::atomic<bool> stopped_{false};
-  std::atomic<size_t> wanting_{0};  // mirrors idle_ for a look without the lock
   std::atomic<uint64_t> bytes_made_{0};
   uint64_t bytes_total_ = 0;
   std::vector<std::thread> workers_;

@@ -237,9 +237,4 @@ Status ValueLoader::rows(const Piece& piece, uint64_t row, uint64_t rows, uint64
   return Status::ok();
 }
 
-size_t ValueLoader::scratch_bytes() const {
-  return fetched_.capacity() + packed_.capacity() + first_step_.capacity() +
-         second_step_.capacity() + decoded_.capacity() + staged_rows_.capacity();
-}
-
 }  // namespace mlc

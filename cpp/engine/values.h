@@ -68,7 +68,6 @@ class ValueLoader {
   void measure(Meter* meter) { meter_ = meter; }
 
   // Bytes of scratch held now.
-  size_t scratch_bytes() const;
 
  private:
   void note_cast(const Piece& piece, DType from, const uint8_t* src, const uint8_t* made,

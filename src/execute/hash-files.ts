@@ -7,7 +7,7 @@ const RAW = 0;
 
 /** What a shard would be that is just some of a file's bytes. */
 function copyProgram(source: number, start: number, size: number): Float64Array {
-  const piece = [RAW, 0, 0, UINT8, 1, size, size, 0, 0, 0, 0, 0, 0, 0];
+  const piece = [RAW, 0, 0, UINT8, 1, size, size, 0, 0, 0, 0, 0, 0, 0, 0];
   const gather = [1, 1, source, UINT8, start, 0, 1, size, 1];
   return Float64Array.from([1, ...piece, ...gather, 0, 0]);
 }
@@ -56,16 +56,8 @@ export async function hashFiles(
     return start + nbytes > size ? [] : [{ index, source, start, nbytes }];
   });
   const digests: (string | undefined)[] = parts.map(() => undefined);
-  const { threads, lanes, tileBytes } = settings.budget;
-  const job = createJob({
-    sources,
-    backend: settings.backend,
-    threads,
-    lanes,
-    tileBytes,
-    sync: false,
-    map: true,
-  });
+  const { backend, budget } = settings;
+  const job = createJob({ sources, backend, ...budget, sync: false, map: true });
   // Longest first: a part is one stream, so a long one must not be the last to begin.
   for (const { index, source, start, nbytes } of [...found].sort((a, b) => b.nbytes - a.nbytes)) {
     const program = nbytes === 0 ? Float64Array.from([0]) : copyProgram(source, start, nbytes);

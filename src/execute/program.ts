@@ -2,7 +2,7 @@ import type { DType, GgmlBlockType } from "../core/dtype.ts";
 import { layoutOf } from "../core/dtype.ts";
 import type { PlacedTensor, Shard } from "../core/layout.ts";
 import { type Block, type Gather, sliceFlat } from "../plan/gather.ts";
-import type { Encoding, OutputTensor } from "../plan/plan.ts";
+import type { OutputTensor } from "../plan/plan.ts";
 import type { Transform } from "../plan/value.ts";
 
 /**
@@ -58,7 +58,7 @@ const ENCODINGS = [
   "ggml",
 ] as const;
 
-const FLAG = { transposed: 1, unroundedScale: 2, bf16Scale: 4, scalesOfPrevious: 8, fp8Scaled: 16 } as const;
+const FLAG = { transposed: 1, unroundedScale: 2, bf16Scale: 4, fp8Scaled: 8 } as const;
 
 const NO_GATHER: Gather = { outer: 0, blocks: [] };
 
@@ -80,6 +80,8 @@ export interface ProgramOptions {
   readonly float32AsBfloat16: boolean;
   /** The job's number of each of the checkpoint's files. */
   readonly sources: readonly number[];
+  /** Words and the scales that are kept from making them have the same number here. */
+  readonly pairs?: ReadonlyMap<PlacedTensor, number>;
 }
 
 /**
@@ -88,29 +90,22 @@ export interface ProgramOptions {
 export function encodeShard(
   tensors: readonly OutputTensor[],
   shard: Shard,
-  { float32AsBfloat16, sources }: ProgramOptions,
+  options: ProgramOptions,
 ): Float64Array {
   const words: number[] = [shard.tensors.length];
-  shard.tensors.forEach((placed, index) => {
-    const previous = shard.tensors[index - 1];
-    appendPiece(words, tensors, { placed, previous, narrow: float32AsBfloat16, sources });
-  });
+  for (const placed of shard.tensors) appendPiece(words, tensors, placed, options);
   return Float64Array.from(words);
 }
 
-interface Place {
-  readonly placed: PlacedTensor;
-  readonly previous: PlacedTensor | undefined;
-  /** float32 is stored as bfloat16. */
-  readonly narrow: boolean;
-  readonly sources: readonly number[];
-}
-
-function appendPiece(words: number[], tensors: readonly OutputTensor[], place: Place): void {
-  const { placed } = place;
+function appendPiece(
+  words: number[],
+  tensors: readonly OutputTensor[],
+  placed: PlacedTensor,
+  { float32AsBfloat16, sources, pairs }: ProgramOptions,
+): void {
   const tensor = tensors[placed.tensor] as OutputTensor;
   const { encoding, value } = tensor;
-  const narrow = place.narrow && tensor.dtype === "float32";
+  const narrow = float32AsBfloat16 && tensor.dtype === "float32";
   const kind = encoding.kind === "raw" && narrow ? "raw-bf16" : encoding.kind;
   const group = encoding.kind === "group-words" || encoding.kind === "group-scales" ? encoding : undefined;
   words.push(
@@ -120,17 +115,18 @@ function appendPiece(words: number[], tensors: readonly OutputTensor[], place: P
     placed.rows?.count ?? tensor.rows,
     tensor.cols,
     placed.nbytes,
+    pairs?.get(placed) ?? 0,
     group?.bits ?? 0,
     group?.group ?? 0,
-    flagsOf(tensors, tensor, { ...place, narrow }),
+    flagsOf(tensor, narrow),
     encoding.kind === "fp8-values" && encoding.format === "float8_e5m2" ? 1 : 0,
     encoding.kind === "ft-words" ? encoding.arch : 0,
     encoding.kind === "constant" ? encoding.value : 0,
     encoding.kind === "ggml" ? BLOCK_TYPES.indexOf(tensor.dtype as GgmlBlockType) : 0,
   );
-  appendGather(words, rowsOf(tensor, placed), place.sources);
+  appendGather(words, rowsOf(tensor, placed), sources);
   const whole = encoding.kind === "fp8-values" ? encoding.whole?.gather : undefined;
-  appendGather(words, whole ?? NO_GATHER, place.sources);
+  appendGather(words, whole ?? NO_GATHER, sources);
 }
 
 /** The elements of the rows that are placed here. */
@@ -158,23 +154,16 @@ function transformNumbers(transform: Transform): [kind: number, argument: number
   }
 }
 
-function flagsOf(tensors: readonly OutputTensor[], tensor: OutputTensor, place: Place): number {
-  const { encoding } = tensor;
-  const before = place.previous && tensors[place.previous.tensor];
-  const paired = before !== undefined && before.value === tensor.value && pairs(before.encoding, encoding);
-  let flags = paired ? FLAG.scalesOfPrevious : 0;
+/** @param narrow float32 is stored as bfloat16 */
+function flagsOf({ encoding }: OutputTensor, narrow: boolean): number {
+  let flags = 0;
   if (encoding.kind === "group-words" || encoding.kind === "group-scales") {
     if (encoding.transposed) flags |= FLAG.transposed;
     if (encoding.unroundedScale) flags |= FLAG.unroundedScale;
   }
-  if (encoding.kind === "group-scales" && place.narrow) flags |= FLAG.bf16Scale;
+  if (encoding.kind === "group-scales" && narrow) flags |= FLAG.bf16Scale;
   if (encoding.kind === "fp8-values" && encoding.scaled) flags |= FLAG.fp8Scaled;
   return flags;
-}
-
-function pairs(before: Encoding, now: Encoding): boolean {
-  if (now.kind === "group-scales") return before.kind === "group-words";
-  return now.kind === "fp8-scale" && before.kind === "fp8-values";
 }
 
 function appendGather(words: number[], { outer, blocks }: Gather, sources: readonly number[]): void {

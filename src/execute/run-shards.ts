@@ -8,7 +8,7 @@ import { createJob, type JobDevice, type JobProgress, type NativeJob, STATISTICS
 import type { OutputTensor } from "../plan/plan.ts";
 import type { Budget } from "./budget.ts";
 import { encodeShard } from "./program.ts";
-import { type ScheduledShard, schedule } from "./schedule.ts";
+import { type Schedule, type ScheduledShard, schedule } from "./schedule.ts";
 
 /** One output's part of a run. */
 export interface RunInput {
@@ -62,9 +62,9 @@ export async function runShards(
   hooks.signal?.throwIfAborted();
   const { files, sources } = mergeFiles(inputs);
   const job = openJob(files, settings);
-  const shards = schedule(inputs.flatMap((input, output) => shardsLeft(input, output, sources)));
+  const { shards, pairs } = schedule(inputs.flatMap((input, output) => shardsLeft(input, output, sources)));
   shards.forEach((one, id) => {
-    addShard(job, inputs[one.output] as RunInput, { id, measured: settings.measured, ...one });
+    addShard(job, inputs[one.output] as RunInput, { id, measured: settings.measured, pairs, ...one });
   });
   const results = inputs.map(({ finished }) => new Map(finished));
   const tell = progressTeller(inputs, { job, shards, results, onEvent: hooks.onEvent });
@@ -150,11 +150,10 @@ function progressTeller(inputs: readonly RunInput[], { job, shards, results, onE
 const sumBytes = (shards: readonly Shard[]): number => shards.reduce((sum, { nbytes }) => sum + nbytes, 0);
 
 function openJob(files: readonly CheckpointFile[], settings: RunSettings): NativeJob {
-  const { threads, lanes, tileBytes } = settings.budget;
   const sources = files.map(({ path, size }) => ({ path, size }));
-  const { backend, device, sync, map } = settings;
+  const { backend, budget, device, sync, map } = settings;
   try {
-    return createJob({ sources, backend, threads, lanes, tileBytes, sync, map, ...(device && { device }) });
+    return createJob({ sources, backend, ...budget, sync, map, ...(device && { device }) });
   } catch (error) {
     throw translate(error);
   }
@@ -178,7 +177,7 @@ function statisticsOf(numbers: Float64Array): readonly TensorStatistics[] {
   });
 }
 
-interface NumberedShard extends ScheduledShard {
+interface NumberedShard extends ScheduledShard, Pick<Schedule, "pairs"> {
   readonly id: number;
   readonly measured: boolean;
 }
@@ -186,7 +185,7 @@ interface NumberedShard extends ScheduledShard {
 function addShard(
   job: NativeJob,
   { folder, layout }: RunInput,
-  { id, measured, shard, tensors, sources }: NumberedShard,
+  { id, measured, pairs, shard, tensors, sources }: NumberedShard,
 ): void {
   const { float32AsBfloat16 } = layout;
   job.addShard({
@@ -196,7 +195,7 @@ function addShard(
     truncate: shard.fileOffset === 0,
     nbytes: shard.nbytes,
     measured,
-    program: encodeShard(tensors, shard, { float32AsBfloat16, sources }),
+    program: encodeShard(tensors, shard, { float32AsBfloat16, sources, pairs }),
   });
 }
 

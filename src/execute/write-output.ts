@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { cpus } from "node:os";
 import { join } from "node:path";
 import { anySignal } from "../core/any-signal.ts";
 import type { ConvertEvent, OnEvent } from "../core/events.ts";
@@ -123,14 +122,13 @@ export async function writeOutputs(
 }
 
 async function settingsOf(options: ExecuteOptions, onEvent: OnEvent): Promise<RunSettings> {
-  const threads = options.threads ?? cpus().length;
   const { device, notice } = await chooseDevice(options.device ?? "cpu");
   if (notice !== undefined) onEvent({ type: "notice", message: notice });
   const budget = device ? deviceBudgetOf : budgetOf;
   return {
     backend: chooseBackend(options.backend ?? "auto"),
     ...(device && { device }),
-    budget: budget(threads, options.maxMemory ?? DEFAULT_MAX_MEMORY),
+    budget: budget(options.threads, options.maxMemory ?? DEFAULT_MAX_MEMORY),
     sync: options.sync ?? true,
     map: options.map ?? true,
     measured: (options.stats ?? false) || (options.strict ?? false),

@@ -26,10 +26,12 @@ export interface JobOptions {
   readonly sources: readonly { readonly path: string; readonly size: number }[];
   readonly backend: string;
   readonly threads: number;
-  /** Shards that one thread moves at once. */
+  /** Shards in flight. */
   readonly lanes: number;
   /** Output bytes that are made at once. */
   readonly tileBytes: number;
+  /** Memory for scales that are made with their words and stored behind them. */
+  readonly keptBytes: number;
   /** Make every finished file durable before it is reported. */
   readonly sync: boolean;
   /** Map source files; false: read them in pieces. */

@@ -1,0 +1,30 @@
+// Scales that are made together with their words but stored behind them, often in another shard.
+// What all shards of a run keep shares one amount of memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace mlc {
+
+class KeptScales {
+ public:
+  explicit KeptScales(uint64_t max_bytes) : room_(max_bytes) {}
+
+  // Where the scales of `pair` go, `bytes` of them; null where there is no room: they are then made
+  // by a second look at the source.
+  uint8_t* claim(uint32_t pair, uint64_t bytes);
+  // What was claimed for `pair`; null where nothing was. Whoever asks knows that it is complete.
+  const std::vector<uint8_t>* find(uint32_t pair);
+  void free(uint32_t pair);
+
+ private:
+  std::mutex mutex_;
+  uint64_t room_;
+  std::unordered_map<uint32_t, std::vector<uint8_t>> kept_;
+};
+
+}  // namespace mlc
