@@ -9,9 +9,6 @@ namespace {
 
 // Streams that one call of a backend's MD5 takes at most.
 constexpr size_t kMaxBatch = 32;
-// Fewer streams than these are hashed faster one after the other in plain registers than together
-// in a vector that stays empty.
-constexpr size_t kFewestLanes = 4;
 // Making and hashing bytes of one lane alone takes about this many times as long as making bytes
 // of many and hashing them together.
 constexpr uint64_t kCostAlone = 3;
@@ -129,12 +126,14 @@ Run::LanePtr Run::lane_with_most_left() {
   return taken;
 }
 
-// Those that have most left, as many as are hashed at once.
+// Those that have most left. Full vectors take longer than half full ones: nobody who is in a hurry
+// is put into one.
 void Run::take_ready(Task* task) {
   std::sort(ready_.begin(), ready_.end(),
             [](const LanePtr& a, const LanePtr& b) { return a->left() < b->left(); });
-  const size_t alone = ready_.size() < kFewestLanes ? 1 : options_.kernels->md5.lanes;
-  for (size_t left = std::min(ready_.size(), alone); left > 0; --left) {
+  const size_t full = options_.kernels->md5.lanes;
+  const size_t most = is_urgent(*ready_.back()) ? (full + 1) / 2 : full;
+  for (size_t left = std::min(ready_.size(), most); left > 0; --left) {
     task->lanes.push_back(std::move(ready_.back()));
     ready_.pop_back();
   }

@@ -14,13 +14,21 @@
 
 #include "kernels.h"
 
+// MLC_PIN: `value` is computed just so and kept in a register of the class `letter`. Compilers like
+// to regroup sums, which moves an addition onto the path that every step waits for.
 #if defined(_MSC_VER)
 #define MLC_ALWAYS_INLINE __forceinline
+#define MLC_PIN(letter, value)
 #else
 #define MLC_ALWAYS_INLINE inline __attribute__((always_inline))
+#define MLC_PIN(letter, value) asm("" : "+" letter(value))
 #endif
 
 namespace mlc {
+
+// MD5 of a single stream (md5-stream.cpp), which is faster in plain registers than in one lane.
+void update_md5_stream(Md5State* state, const uint8_t* data, size_t blocks);
+
 namespace {
 
 constexpr size_t kMd5BlockBytes = 64;
@@ -61,6 +69,7 @@ constexpr int md5_word_of(int step) {
 //                                                  words[w] lane i = word w at data[i] + offset
 //   constant(const uint32_t*), add, rotate<kBits>  kBits to the left
 //   add_mix<kRound>(sum, b, c, d)                  sum + F, G, H or I of RFC 1321 section 3.4
+//   pin(Vector&)                                   MLC_PIN
 
 template <class L>
 struct Md5Group {
@@ -73,55 +82,60 @@ struct Md5Block {
 };
 
 // The four state words rotate their roles: in step i, word[(64 - i) % 4] is `a`.
+// All that does not wait for b, the word of the step before, is summed early.
 template <class L, int kStep>
-MLC_ALWAYS_INLINE void step_group(Md5Group<L>& state, const Md5Block<L>& block) {
+MLC_ALWAYS_INLINE void step_group(Md5Group<L>& state, const Md5Block<L>& block,
+                                  const uint32_t* sines) {
   using Vector = typename L::Vector;
   constexpr int kA = (64 - kStep) % 4;
   Vector& a = state.word[kA];
   const Vector b = state.word[(kA + 1) % 4];
   const Vector c = state.word[(kA + 2) % 4];
   const Vector d = state.word[(kA + 3) % 4];
-  const Vector early =
-      L::add(L::add(a, block.word[md5_word_of(kStep)]), L::constant(&kMd5Sines[kStep]));
+  Vector early = L::add(L::add(a, block.word[md5_word_of(kStep)]), L::constant(&sines[kStep]));
+  L::pin(early);
   const Vector sum = L::template add_mix<kStep / 16>(early, b, c, d);
   a = L::add(b, L::template rotate<kMd5Shifts[kStep / 16][kStep % 4]>(sum));
 }
 
 template <class L, size_t kGroups, int kStep>
-MLC_ALWAYS_INLINE void one_step(Md5Group<L>* state, const Md5Block<L>* words) {
+MLC_ALWAYS_INLINE void one_step(Md5Group<L>* state, const Md5Block<L>* words,
+                                const uint32_t* sines) {
   static_assert(kGroups == 1 || kGroups == 2, "one group, or two interleaved");
-  step_group<L, kStep>(state[0], words[0]);
-  if constexpr (kGroups == 2) step_group<L, kStep>(state[1], words[1]);
+  step_group<L, kStep>(state[0], words[0], sines);
+  if constexpr (kGroups == 2) step_group<L, kStep>(state[1], words[1], sines);
 }
 
 template <class L, size_t kGroups, int kRound>
-MLC_ALWAYS_INLINE void one_round(Md5Group<L>* state, const Md5Block<L>* words) {
-  one_step<L, kGroups, 16 * kRound + 0>(state, words);
-  one_step<L, kGroups, 16 * kRound + 1>(state, words);
-  one_step<L, kGroups, 16 * kRound + 2>(state, words);
-  one_step<L, kGroups, 16 * kRound + 3>(state, words);
-  one_step<L, kGroups, 16 * kRound + 4>(state, words);
-  one_step<L, kGroups, 16 * kRound + 5>(state, words);
-  one_step<L, kGroups, 16 * kRound + 6>(state, words);
-  one_step<L, kGroups, 16 * kRound + 7>(state, words);
-  one_step<L, kGroups, 16 * kRound + 8>(state, words);
-  one_step<L, kGroups, 16 * kRound + 9>(state, words);
-  one_step<L, kGroups, 16 * kRound + 10>(state, words);
-  one_step<L, kGroups, 16 * kRound + 11>(state, words);
-  one_step<L, kGroups, 16 * kRound + 12>(state, words);
-  one_step<L, kGroups, 16 * kRound + 13>(state, words);
-  one_step<L, kGroups, 16 * kRound + 14>(state, words);
-  one_step<L, kGroups, 16 * kRound + 15>(state, words);
+MLC_ALWAYS_INLINE void one_round(Md5Group<L>* state, const Md5Block<L>* words,
+                                 const uint32_t* sines) {
+  one_step<L, kGroups, 16 * kRound + 0>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 1>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 2>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 3>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 4>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 5>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 6>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 7>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 8>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 9>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 10>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 11>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 12>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 13>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 14>(state, words, sines);
+  one_step<L, kGroups, 16 * kRound + 15>(state, words, sines);
 }
 
 template <class L, size_t kGroups>
-MLC_ALWAYS_INLINE void one_block(Md5Group<L>* state, const Md5Block<L>* words) {
+MLC_ALWAYS_INLINE void one_block(Md5Group<L>* state, const Md5Block<L>* words,
+                                 const uint32_t* sines) {
   Md5Group<L> next[kGroups];
   for (size_t g = 0; g < kGroups; ++g) next[g] = state[g];
-  one_round<L, kGroups, 0>(next, words);
-  one_round<L, kGroups, 1>(next, words);
-  one_round<L, kGroups, 2>(next, words);
-  one_round<L, kGroups, 3>(next, words);
+  one_round<L, kGroups, 0>(next, words, sines);
+  one_round<L, kGroups, 1>(next, words, sines);
+  one_round<L, kGroups, 2>(next, words, sines);
+  one_round<L, kGroups, 3>(next, words, sines);
   for (size_t g = 0; g < kGroups; ++g) {
     for (size_t i = 0; i < 4; ++i) state[g].word[i] = L::add(state[g].word[i], next[g].word[i]);
   }
@@ -143,12 +157,16 @@ void update_groups(Md5State* const* states, const uint8_t* const* data, size_t b
   for (size_t g = 0; g < kGroups; ++g) {
     for (size_t w = 0; w < 4; ++w) state[g].word[w] = L::load(&transposed[w][g * L::kLanes]);
   }
+  // Constants that a compiler knows it may build in a general register and move over each time; an
+  // addition reads them from memory.
+  const uint32_t* sines = kMd5Sines;
+  MLC_PIN("r", sines);
   for (size_t block = 0; block < blocks; ++block) {
     Md5Block<L> words[kGroups];
     for (size_t g = 0; g < kGroups; ++g) {
       L::load_block(streams + g * L::kLanes, block * kMd5BlockBytes, words[g].word);
     }
-    one_block<L, kGroups>(state, words);
+    one_block<L, kGroups>(state, words, sines);
   }
   for (size_t g = 0; g < kGroups; ++g) {
     for (size_t w = 0; w < 4; ++w) L::store(&transposed[w][g * L::kLanes], state[g].word[w]);
@@ -158,41 +176,12 @@ void update_groups(Md5State* const* states, const uint8_t* const* data, size_t b
   }
 }
 
-// A single stream runs faster in the plain registers than in one lane of a vector.
-struct Md5OneLane {
-  using Vector = uint32_t;
-  static constexpr size_t kLanes = 1;
-
-  static Vector load(const uint32_t* words) { return *words; }
-  static void store(uint32_t* words, Vector v) { *words = v; }
-  static Vector constant(const uint32_t* word) { return *word; }
-  static Vector add(Vector a, Vector b) { return a + b; }
-
-  static void load_block(const uint8_t* const* data, size_t offset, Vector* words) {
-    std::memcpy(words, data[0] + offset, kMd5BlockBytes);
-  }
-
-  template <int kBits>
-  static Vector rotate(Vector v) {
-    return (v << kBits) | (v >> (32 - kBits));
-  }
-
-  // G is a sum of two disjoint parts, of which only one waits for the newest word, b.
-  template <int kRound>
-  static Vector add_mix(Vector sum, Vector b, Vector c, Vector d) {
-    if constexpr (kRound == 0) return sum + (d ^ (b & (c ^ d)));
-    if constexpr (kRound == 1) return (sum + (c & ~d)) + (b & d);
-    if constexpr (kRound == 2) return sum + (b ^ (c ^ d));
-    return sum + (c ^ (b | ~d));
-  }
-};
-
 // Md5Kernels::update for up to kGroups * L::kLanes streams.
 template <class L, size_t kGroups>
 void update_lanes(Md5State* const* states, const uint8_t* const* data, size_t blocks,
                   size_t count) {
   if (count == 1) {
-    update_groups<Md5OneLane, 1>(states, data, blocks, count);
+    update_md5_stream(states[0], data[0], blocks);
   } else if (count <= L::kLanes) {
     update_groups<L, 1>(states, data, blocks, count);
   } else {

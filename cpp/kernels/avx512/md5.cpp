@@ -1,11 +1,13 @@
-// MD5 in AVX-512: sixteen streams; each of the four functions of RFC 1321 is one ternary-logic
-// instruction, a rotation another.
+// MD5 in AVX-512: one, eight or sixteen streams. Each of the four functions of RFC 1321 is one
+// ternary-logic instruction, a rotation another: a step waits four cycles, where plain registers
+// need five.
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12's own _mm512_undefined_epi32 trips this warning (GCC bug 105593, since fixed).
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #include <immintrin.h>
 
+#include "../avx2/md5-rows.h"
 #include "../backends.h"
 #include "../md5-lanes.h"
 
@@ -13,7 +15,68 @@ namespace mlc {
 
 namespace {
 
-struct Avx512Lanes {
+// The truth tables of F, G, H and I: bit 4b + 2c + d is the value.
+constexpr int kTruthTable[4] = {0xca, 0xe4, 0x96, 0x39};
+
+// Faster for a single stream than the plain registers.
+struct OneLane {
+  using Vector = __m128i;
+  static constexpr size_t kLanes = 1;
+
+  static Vector load(const uint32_t* word) { return _mm_set1_epi32(static_cast<int>(*word)); }
+  static void store(uint32_t* word, Vector v) {
+    *word = static_cast<uint32_t>(_mm_cvtsi128_si32(v));
+  }
+  static Vector constant(const uint32_t* word) { return load(word); }
+  static Vector add(Vector a, Vector b) { return _mm_add_epi32(a, b); }
+  static void pin(Vector& v) { MLC_PIN("v", v); }
+
+  static void load_block(const uint8_t* const* data, size_t offset, Vector* words) {
+    for (size_t w = 0; w < 16; ++w) {
+      int word;
+      std::memcpy(&word, data[0] + offset + 4 * w, 4);
+      words[w] = _mm_set1_epi32(word);
+    }
+  }
+
+  template <int kBits>
+  static Vector rotate(Vector v) {
+    return _mm_rol_epi32(v, kBits);
+  }
+  template <int kRound>
+  static Vector add_mix(Vector sum, Vector b, Vector c, Vector d) {
+    return add(sum, _mm_ternarylogic_epi32(b, c, d, kTruthTable[kRound]));
+  }
+};
+
+struct EightLanes {
+  using Vector = __m256i;
+  static constexpr size_t kLanes = 8;
+
+  static Vector load(const uint32_t* words) { return _mm256_loadu_epi32(words); }
+  static void store(uint32_t* words, Vector v) { _mm256_storeu_epi32(words, v); }
+  static Vector constant(const uint32_t* word) {
+    return _mm256_set1_epi32(static_cast<int>(*word));
+  }
+  static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+  static void pin(Vector& v) { MLC_PIN("v", v); }
+
+  static MLC_ALWAYS_INLINE void load_block(const uint8_t* const* data, size_t offset,
+                                           Vector* words) {
+    load_block_of_eight(data, offset, words);
+  }
+
+  template <int kBits>
+  static Vector rotate(Vector v) {
+    return _mm256_rol_epi32(v, kBits);
+  }
+  template <int kRound>
+  static Vector add_mix(Vector sum, Vector b, Vector c, Vector d) {
+    return add(sum, _mm256_ternarylogic_epi32(b, c, d, kTruthTable[kRound]));
+  }
+};
+
+struct SixteenLanes {
   using Vector = __m512i;
   static constexpr size_t kLanes = 16;
 
@@ -23,6 +86,7 @@ struct Avx512Lanes {
     return _mm512_set1_epi32(static_cast<int>(*word));
   }
   static Vector add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
+  static void pin(Vector& v) { MLC_PIN("v", v); }
 
   // Blocks of four streams become four registers of words in quarters:
   //   rows    a0 a1 a2 a3 | a4 ...    of streams a, b, c, d
@@ -69,18 +133,26 @@ struct Avx512Lanes {
     return _mm512_rol_epi32(v, kBits);
   }
 
-  // The immediate is the truth table of a function of b, c, d: bit 4b + 2c + d is its value.
   template <int kRound>
   static Vector add_mix(Vector sum, Vector b, Vector c, Vector d) {
-    constexpr int kTruthTable[4] = {0xca, 0xe4, 0x96, 0x39};
     return add(sum, _mm512_ternarylogic_epi32(b, c, d, kTruthTable[kRound]));
   }
 };
 
+void update(Md5State* const* states, const uint8_t* const* data, size_t blocks, size_t count) {
+  if (count == 1) {
+    update_groups<OneLane, 1>(states, data, blocks, count);
+  } else if (count <= EightLanes::kLanes) {
+    update_groups<EightLanes, 1>(states, data, blocks, count);
+  } else {
+    update_groups<SixteenLanes, 1>(states, data, blocks, count);
+  }
+}
+
 }  // namespace
 
-// A step of one group waits four cycles for itself and occupies the two 512-bit ports for three.
-// A second group gains nothing that its sixteen further streams do not cost in cache.
-const Md5Kernels kAvx512Md5 = {Avx512Lanes::kLanes, update_lanes<Avx512Lanes, 1>};
+// Eight lanes go as fast as one. Sixteen occupy the two 512-bit ports and take a third longer; a
+// second group of them gains nothing that its streams do not cost in cache.
+const Md5Kernels kAvx512Md5 = {SixteenLanes::kLanes, update};
 
 }  // namespace mlc

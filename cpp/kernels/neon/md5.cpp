@@ -16,6 +16,7 @@ struct NeonLanes {
   static void store(uint32_t* words, Vector v) { vst1q_u32(words, v); }
   static Vector constant(const uint32_t* word) { return vld1q_dup_u32(word); }
   static Vector add(Vector a, Vector b) { return vaddq_u32(a, b); }
+  static void pin(Vector& v) { MLC_PIN("w", v); }
 
   static Vector load_row(const uint8_t* data) { return vreinterpretq_u32_u8(vld1q_u8(data)); }
 
