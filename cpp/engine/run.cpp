@@ -94,7 +94,7 @@ void Run::fail(const Status& status) {
 // others to be hashed with, it would be the last.
 bool Run::is_urgent(const Lane& lane) const {
   const uint64_t left = bytes_total_ - bytes_made();
-  return options_.threads > 1 && lane.left() * kCostAlone >= left / options_.threads;
+  return lane.left() * kCostAlone >= left / options_.threads;
 }
 
 bool Run::may_begin(const Shard& shard) const {
@@ -173,6 +173,8 @@ bool Run::take(Task* task) {
 void Run::put(Task* task) {
   std::unique_lock<std::mutex> lock(mutex_);
   files_changed_.wait(lock, [this] { return finished_.size() < kMaxUnsynced || stopped_.load(); });
+  // A single lane that goes on is this worker's own next task.
+  const bool more = task->lanes.size() > 1 || task->lanes[0]->complete();
   for (LanePtr& lane : task->lanes) {
     bytes_made_.fetch_add(lane->take_progress(), std::memory_order_relaxed);
     if (lane->complete()) {
@@ -186,8 +188,7 @@ void Run::put(Task* task) {
       idle_.push_back(std::move(lane));
     }
   }
-  // One lane that is not complete is this worker's own next task.
-  if (task->lanes.size() > 1 || open_ == 0) work_changed_.notify_all();
+  if (more) work_changed_.notify_all();
   task->lanes.clear();
 }
 

@@ -23,7 +23,7 @@ const HASHED_LANES = 16;
 const LANES_PER_THREAD = 4;
 const TILE_BYTES = 128 * 1024;
 /** The part of what is left above the base that scales are kept in. */
-const KEPT_SHARE = 1 / 2;
+const KEPT_SHARE = 1 / 3;
 
 /** Memory that a run may take unless told otherwise. */
 export const DEFAULT_MAX_MEMORY: number = 256 * MIB;

@@ -70,7 +70,8 @@ function pairScales(shards: readonly ScheduledShard[]): Pairing {
         words.set(value, { one, placed });
       if (encoding.kind !== "group-scales" && encoding.kind !== "fp8-scale") continue;
       const made = words.get(value);
-      if (made === undefined || (made.one !== one && (waiting.has(made.one) || behind.has(one)))) continue;
+      if (made?.one.output !== one.output) continue;
+      if (made.one !== one && (waiting.has(made.one) || behind.has(one))) continue;
       const number = pairs.size / 2 + 1;
       pairs.set(made.placed, number).set(placed, number);
       if (made.one === one) continue;

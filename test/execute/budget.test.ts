@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { describe, expect, it } from "vitest";
 import { budgetOf, DEFAULT_MAX_MEMORY, deviceBudgetOf } from "../../src/execute/budget.ts";
 import { failureOf } from "../support/failure-of.ts";
@@ -5,18 +6,27 @@ import { failureOf } from "../support/failure-of.ts";
 const MIB = 2 ** 20;
 
 describe("the memory budget", () => {
-  it("gives fewer lanes to more threads, and never more than sixteen", () => {
-    expect(budgetOf(1, DEFAULT_MAX_MEMORY).lanes).toBe(16);
-    expect(budgetOf(8, DEFAULT_MAX_MEMORY).lanes).toBe(4);
-    expect(budgetOf(32, DEFAULT_MAX_MEMORY).lanes).toBe(1);
-    expect(budgetOf(1, 2 ** 40).lanes).toBe(16);
+  it("has lanes for a full vector of hashes and for every thread, as far as memory goes", () => {
+    expect(budgetOf(1, DEFAULT_MAX_MEMORY).lanes).toBe(20);
+    expect(budgetOf(2, DEFAULT_MAX_MEMORY).lanes).toBe(24);
+    expect(budgetOf(26, DEFAULT_MAX_MEMORY).lanes).toBe(35);
+    expect(budgetOf(2, 128 * MIB).lanes).toBe(7);
+    expect(budgetOf(8, 2 ** 40).lanes).toBe(48);
+  });
+
+  it("takes no more threads than memory allows where their number is left to it", () => {
+    const all = budgetOf(undefined, 2 ** 40).threads;
+    expect(all).toBe(availableParallelism());
+    expect(budgetOf(undefined, 101 * MIB)).toMatchObject({ threads: 1, lanes: 1 });
+    expect(deviceBudgetOf(undefined, 110 * MIB)).toMatchObject({ threads: 1, lanes: 1 });
   });
 
   it("is refused where not even one shard a thread fits, saying what would", async () => {
     const error = await failureOf(() => budgetOf(64, DEFAULT_MAX_MEMORY));
     expect(error).toMatchObject({ name: "PlanError", code: "E_MEMORY" });
-    expect(error.message).toBe("64 threads need at least 416 MiB, allowed are 256 MiB");
-    expect(() => budgetOf(64, 416 * MIB)).not.toThrow();
+    expect(error.message).toBe("64 threads need at least 384 MiB, allowed are 256 MiB");
+    expect(() => budgetOf(64, 384 * MIB)).not.toThrow();
+    expect(() => budgetOf(64, 383 * MIB)).toThrow("64 threads need");
   });
 });
 describe("the budget of a GPU", () => {
@@ -40,7 +50,7 @@ describe("the budget of a GPU", () => {
     } catch (error) {
       needed = Number(/at least (\d+) MiB/.exec((error as Error).message)?.[1]);
     }
-    expect(deviceBudgetOf(16, needed * MIB)).toMatchObject({ threads: 16, lanes: 1 });
+    expect(deviceBudgetOf(16, needed * MIB)).toMatchObject({ threads: 16, lanes: 16 });
     expect(() => deviceBudgetOf(16, (needed - 1) * MIB)).toThrow("16 threads need");
   });
 });

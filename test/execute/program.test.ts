@@ -13,7 +13,7 @@ import { type Naive, naive, type Sample, samples } from "../support/naive-expres
 import { tempFolder } from "../support/temp-folder.ts";
 
 const BACKEND = chooseBackend("auto");
-const BUDGET = { threads: 2, lanes: 3, tileBytes: 4096 };
+const BUDGET = { threads: 2, lanes: 3, tileBytes: 4096, keptBytes: 0 };
 const WORDS = 4096;
 
 /** Sources that lie one behind the other in a file of uint32 0, 1, 2, … */
@@ -107,6 +107,7 @@ describe("the addon's decoder", () => {
       threads: 1,
       lanes: 2,
       tileBytes: 4096,
+      keptBytes: 0,
       sync: false,
       map: true,
     });

@@ -72,14 +72,57 @@ describe("the schedule of several outputs", () => {
     const bytes = whole.reduce((sum, size) => sum + size, 0);
     expect(bytes).toBeGreaterThan(1.4e9);
     expect(longestWait(shards)).toBeGreaterThan(0.9 * bytes);
-    expect(longestWait(schedule(shards))).toBeLessThan(0.5 * bytes);
-    expect(new Set(schedule(shards))).toEqual(new Set(shards));
+    expect(longestWait(schedule(shards).shards)).toBeLessThan(0.5 * bytes);
+    expect(new Set(schedule(shards).shards)).toEqual(new Set(shards));
   });
 });
 
+/** The shards in which the words and the scales of each pair lie. */
+function pairsOf(shards: readonly ScheduledShard[]): readonly (readonly [ScheduledShard, ScheduledShard])[] {
+  const { pairs } = schedule(shards);
+  const found = new Map<number, ScheduledShard[]>();
+  for (const one of shards) {
+    for (const placed of one.shard.tensors) {
+      const number = pairs.get(placed);
+      if (number !== undefined) found.set(number, [...(found.get(number) ?? []), one]);
+    }
+  }
+  return [...found.values()].map(([words, scales, ...others]) => {
+    expect(others).toEqual([]);
+    return [words as ScheduledShard, scales as ScheduledShard];
+  });
+}
+
 describe("the schedule of one output", () => {
   it("begins with the longest shards", async () => {
-    const lengths = schedule(await shardsOf(await sparseModel(), ["q0f16"])).map(({ shard }) => shard.nbytes);
+    const { shards } = schedule(await shardsOf(await sparseModel(), ["q0f16"]));
+    const lengths = shards.map(({ shard }) => shard.nbytes);
     expect(lengths).toEqual([...lengths].sort((a, b) => b - a));
+  });
+
+  it("pairs the words with the scales made with them, in whichever shard they are", async () => {
+    const shards = await shardsOf(await sparseModel(), ["q4f16_1"]);
+    const scales = shards.flatMap(({ shard }) => shard.tensors).length / 2;
+    const pairs = pairsOf(shards);
+    expect(pairs.length).toBeGreaterThan(0.8 * (scales - 21));
+    expect(pairs.some(([words, made]) => words !== made)).toBe(true);
+    const order = schedule(shards).shards;
+    for (const [words, made] of pairs) expect(order.indexOf(words)).toBeLessThanOrEqual(order.indexOf(made));
+  });
+
+  it("never lets a shard wait that another waits for", async () => {
+    const pairs = pairsOf(await shardsOf(await sparseModel(), ["q4f16_1", "q4f32_1"]));
+    const apart = pairs.filter(([words, made]) => words !== made);
+    const waiting = new Set(apart.map(([, made]) => made));
+    expect(apart.filter(([words]) => waiting.has(words))).toEqual([]);
+  });
+
+  it("pairs nothing across outputs, and nothing with words that an earlier run has made", async () => {
+    const shards = await shardsOf(await sparseModel(), ["q4f16_1", "q4f16_1"]);
+    for (const [words, made] of pairsOf(shards)) expect(words.output).toBe(made.output);
+    const [first, ...others] = shards;
+    const without = pairsOf(others).length;
+    expect(first?.shard.tensors).toHaveLength(1);
+    expect(without).toBe(pairsOf(shards).length - 1);
   });
 });

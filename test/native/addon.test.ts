@@ -14,6 +14,7 @@ const JOB = {
   threads: 1,
   lanes: 1,
   tileBytes: 4096,
+  keptBytes: 0,
   sync: false,
   map: true,
 };

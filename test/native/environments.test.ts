@@ -48,7 +48,7 @@ async function prepare(nbytes = SMALL): Promise<Work> {
   const placed = { tensor: 0, byteOffset: 0, nbytes };
   const shard = { path: "s", fileOffset: 0, nbytes, tensors: [placed] };
   const sources = [{ path, size: nbytes }];
-  const limits = { threads: 2, lanes: 2, tileBytes: 4096, sync: false, map: true };
+  const limits = { threads: 2, lanes: 2, tileBytes: 4096, keptBytes: 0, sync: false, map: true };
   return {
     nbytes,
     options: { sources, backend: "reference", ...limits },
