@@ -10,8 +10,8 @@
 //   elements
 //
 // Isa has, for each Scheme S:
-//   max_magnitude<S>(src)          the largest |w| of a whole group, in the source's bits, NaNs
-//                                  largest
+//   find_magnitudes<S>(batch)      the largest |w| of each group, in the source's bits, NaNs
+//                                  largest; the least and most of them
 //   find_scales<S>(batch)          magnitudes -> scales, divisors, reciprocals or stored scales
 //   by_division<S>(batch, i, n)    the words of groups i ... i + n - 1
 //   by_thresholds<S>(batch)        all words of a batch
@@ -36,6 +36,8 @@ namespace {
 constexpr size_t kBatch = kStatisticsGroups;  // groups of one row
 constexpr size_t kRows = kStatisticsRows;     // rows of one group
 
+inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
+
 // What one batch works on. Arrays are filled to `count`, and beyond with harmless values.
 struct Batch {
   size_t count;
@@ -53,7 +55,8 @@ struct Batch {
   alignas(64) uint8_t scales[kBatch * 4];  // in the model's bits
   alignas(64) uint32_t words[kBatch][4];
   uint32_t least;  // of the magnitudes
-  Lanes lanes;     // what was measured
+  uint32_t most;
+  Lanes lanes;  // what was measured
 
   const uint8_t* group(size_t i) const { return src + i * src_step; }
 };
@@ -132,23 +135,12 @@ void quantize_words(Batch& batch, bool rare) {
 // be measured and has elements that are lost.
 template <class Isa, class S>
 bool quantize_batch(Batch& batch) {
-  const size_t count = batch.count;
-  const size_t step = batch.src_step;
-  const uint8_t* src = batch.src;
-  uint32_t least = ~0u;
-  uint32_t most = 0;
-  for (size_t i = 0; i < count; ++i, src += step) {
-    const uint32_t magnitude = Isa::template max_magnitude<S>(src);
-    std::memcpy(batch.magnitudes + i * S::kSource, &magnitude, S::kSource);
-    least = magnitude < least ? magnitude : least;
-    most = magnitude > most ? magnitude : most;
-  }
-  if (S::kMeasured && most >= first_lost(S::kFrom, S::kModel)) return false;
-  batch.least = least;
+  Isa::template find_magnitudes<S>(batch);
+  if (S::kMeasured && batch.most >= first_lost(S::kFrom, S::kModel)) return false;
   Isa::template find_scales<S>(batch);
   if (batch.wants_words) {
-    quantize_words<Isa, S>(batch, is_rare<S>(least) || is_rare<S>(most));
-  } else if (most > infinity_of(S::kFrom)) {
+    quantize_words<Isa, S>(batch, is_rare<S>(batch.least) || is_rare<S>(batch.most));
+  } else if (batch.most > infinity_of(S::kFrom)) {
     redo_rare<Isa, S>(batch);
   }
   return true;
@@ -270,8 +262,6 @@ void run_batch(const GroupQuantizeArgs& args, const Place& place) {
   store_batch<Isa, S>(batch, args, steps, part.words, part.scales);
   if (S::kMeasured) add_batch<S>(batch, args.statistics);
 }
-
-inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
 
 // Rows lie pages apart, where the processor does not guess what comes next: asks for the next rows
 // of a group and for the places of their words.

@@ -146,23 +146,25 @@ __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums
   return pack<S>(values);
 }
 
-// The constants of the threshold path, in registers. k and T[k] are explained in
-// group-thresholds.h; a permutation over sixteen lanes looks only at the low four bits of its
-// index.
+// The constants of the threshold path, in registers. T[k] is explained in group-thresholds.h; k is
+// found by rounding down what it rounds to the nearest: the product a + M is within [k, k + 1), or
+// k is -1 where it should be 0, which the last entry mends. A permutation over sixteen lanes looks
+// only at the low four bits of its index.
 template <class S>
 struct Decide {
   __m512 table;
-  __m512 shift = _mm512_set1_ps(Thresholds<S::kBits>::kShift);
-  __m512 magic = _mm512_set1_ps(kMagic);
+  __m512 magic = _mm512_set1_ps(kMagic + S::kMaxInt);
 
   Decide() {
     constexpr ThresholdFloats<S::kBits> kFloats;
-    table = _mm512_loadu_ps(kFloats.at);
+    const __m512 lowest = _mm512_set1_ps(-kMaxFinite);
+    table = _mm512_mask_mov_ps(_mm512_loadu_ps(kFloats.at), 0x8000, lowest);
   }
 
   __m512i operator()(__m512 w, __m512 reciprocal) const {
+    constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
     const __m512 a = _mm512_mul_ps(w, reciprocal);
-    const __m512i k = _mm512_castps_si512(_mm512_add_ps(_mm512_add_ps(a, shift), magic));
+    const __m512i k = _mm512_castps_si512(_mm512_fmadd_round_ps(w, reciprocal, magic, kDown));
     const __m512 threshold = _mm512_permutexvar_ps(k, table);
     const __mmask16 above = _mm512_cmp_ps_mask(a, threshold, _CMP_GT_OQ);
     return _mm512_mask_sub_epi32(k, above, k, _mm512_set1_epi32(-1));
@@ -198,29 +200,96 @@ __m128i quantize_by_thresholds(const Decide<S>& decide, const uint8_t* src, floa
   return pack<S>(values);
 }
 
+// ---- maxima ----
+
+// The magnitudes of a group, of which sixteen or (2 bytes) thirty-two places are left.
+template <class S>
+__m512i magnitudes_of(const uint8_t* src) {
+  if (S::kSource == 4) {
+    const __m512i clear = _mm512_set1_epi32(0x7FFFFFFF);
+    __m512i max = _mm512_and_si512(load512(src), clear);
+    for (size_t i = 1; i < kVectors<S>; ++i) {
+      const __m512i bits = _mm512_maskz_loadu_epi32(lanes_of<S>(i), src + i * 64);
+      max = _mm512_max_epu32(max, _mm512_and_si512(bits, clear));
+    }
+    return max;
+  }
+  const __m512i max = _mm512_and_si512(load512(src), _mm512_set1_epi16(0x7FFF));
+  if (S::kGroup == 32) return max;
+  const __m128i rest = _mm_and_si128(load128(src + 64), _mm_set1_epi16(0x7FFF));
+  return _mm512_max_epu16(max, _mm512_zextsi128_si512(rest));
+}
+
+template <class S>
+__m512i larger_of(__m512i a, __m512i b) {
+  return S::kSource == 4 ? _mm512_max_epu32(a, b) : _mm512_max_epu16(a, b);
+}
+
+// Halves of a and of b, quarters of two groups each, become one vector.
+template <class S>
+__m512i fold_halves(__m512i a, __m512i b) {
+  return larger_of<S>(_mm512_shuffle_i64x2(a, b, 0x44), _mm512_shuffle_i64x2(a, b, 0xEE));
+}
+template <class S>
+__m512i fold_quarters(__m512i a, __m512i b) {
+  return larger_of<S>(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xDD));
+}
+template <class S>
+__m512i fold_eighths(__m512i a, __m512i b) {
+  return larger_of<S>(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+template <class S>
+__m512i fold_dwords(__m512i a, __m512i b) {
+  const __m512 x = _mm512_castsi512_ps(a);
+  const __m512 y = _mm512_castsi512_ps(b);
+  const __m512i even = _mm512_castps_si512(_mm512_shuffle_ps(x, y, 0x88));
+  const __m512i odd = _mm512_castps_si512(_mm512_shuffle_ps(x, y, 0xDD));
+  const __m512i max = larger_of<S>(even, odd);
+  if (S::kSource == 4) return max;
+  return _mm512_max_epu16(_mm512_srli_epi32(max, 16),
+                          _mm512_and_si512(max, _mm512_set1_epi32(0xFFFF)));
+}
+
+// The maxima of groups first, first + 4, first + 8, first + 12, a quarter each.
+template <class S>
+__m512i maxima_of_four(const Batch& batch, size_t first) {
+  __m512i max[4];
+  for (size_t i = 0; i < 4; ++i) {
+    max[i] = magnitudes_of<S>(batch.group(at_most(first + 4 * i, batch.count - 1)));
+  }
+  return fold_quarters<S>(fold_halves<S>(max[0], max[1]), fold_halves<S>(max[2], max[3]));
+}
+
+// The maxima of sixteen groups from `first` on, in order; of the last one where there are fewer.
+template <class S>
+__m512i maxima_of_sixteen(const Batch& batch, size_t first) {
+  const __m512i lower =
+      fold_eighths<S>(maxima_of_four<S>(batch, first), maxima_of_four<S>(batch, first + 1));
+  const __m512i upper =
+      fold_eighths<S>(maxima_of_four<S>(batch, first + 2), maxima_of_four<S>(batch, first + 3));
+  return fold_dwords<S>(lower, upper);
+}
+
 // ---- the vectors of group-batch.h ----
 
 struct Avx512 {
   template <class S>
-  static uint32_t max_magnitude(const uint8_t* src) {
-    if (S::kSource == 4) {
-      const __m512i clear = _mm512_set1_epi32(0x7FFFFFFF);
-      __m512i max = _mm512_and_si512(load512(src), clear);
-      for (size_t i = 1; i < kVectors<S>; ++i) {
-        const __m512i bits = _mm512_maskz_loadu_epi32(lanes_of<S>(i), src + i * 64);
-        max = _mm512_max_epi32(max, _mm512_and_si512(bits, clear));
+  static void find_magnitudes(Batch& batch) {
+    __m512i least = _mm512_set1_epi32(-1);
+    __m512i most = _mm512_setzero_si512();
+    for (size_t i = 0; i < batch.count; i += 16) {
+      const __m512i max = maxima_of_sixteen<S>(batch, i);
+      least = _mm512_min_epu32(least, max);
+      most = _mm512_max_epu32(most, max);
+      if (S::kSource == 4) {
+        _mm512_storeu_si512(batch.magnitudes + i * 4, max);
+      } else {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(batch.magnitudes + i * 2),
+                            _mm512_cvtepi32_epi16(max));
       }
-      return static_cast<uint32_t>(_mm512_reduce_max_epi32(max));
     }
-    const __m512i all = _mm512_and_si512(load512(src), _mm512_set1_epi16(0x7FFF));
-    const __m256i both =
-        _mm256_max_epu16(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-    __m128i half = _mm_max_epu16(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-    if (S::kGroup == 40) {
-      half = _mm_max_epu16(half, _mm_and_si128(load128(src + 64), _mm_set1_epi16(0x7FFF)));
-    }
-    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
-    return ~static_cast<uint32_t>(_mm_cvtsi128_si32(least)) & 0xFFFF;
+    batch.least = _mm512_reduce_min_epu32(least);
+    batch.most = _mm512_reduce_max_epu32(most);
   }
 
   template <class S>
