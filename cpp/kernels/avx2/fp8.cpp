@@ -47,10 +47,11 @@ struct E5m2 {
   static constexpr int kNan = 0x7E;
 };
 
-// Eight f32 -> eight fp8 in the low bytes of the lanes. The sign is the dividend's.
-template <class F>
+// Eight f32 -> eight fp8 in the low bytes of the lanes. The sign is the dividend's. kScaled: the
+// divisor is not one.
+template <class F, bool kScaled>
 __m256i encode8(__m256 dividend, __m256 divisor) {
-  const __m256 value = _mm256_div_ps(dividend, divisor);
+  const __m256 value = kScaled ? _mm256_div_ps(dividend, divisor) : dividend;
   const __m256i bits = _mm256_castps_si256(value);
   const __m256i sign = _mm256_and_si256(_mm256_srli_epi32(_mm256_castps_si256(dividend), 24),
                                         _mm256_set1_epi32(0x80));
@@ -75,11 +76,11 @@ __m256i encode8(__m256 dividend, __m256 divisor) {
   return _mm256_or_si256(sign, _mm256_blendv_epi8(number, _mm256_set1_epi32(F::kNan), nan));
 }
 
-template <class F>
-void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
+template <class F, bool kScaled>
+void encode_scaled(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
   const __m256 divisor = _mm256_set1_ps(scale);
   const auto step = [&](const uint8_t* in) {
-    const __m256i wide = encode8<F>(load8<DType::kF16>(in), divisor);
+    const __m256i wide = encode8<F, kScaled>(load8<DType::kF16>(in), divisor);
     const __m128i words =
         _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
     return _mm_packus_epi16(words, words);
@@ -94,6 +95,12 @@ void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
   std::memcpy(in, src + i * 2, (count - i) * 2);
   store128(out, step(in));
   std::memcpy(dst + i, out, count - i);
+}
+
+template <class F>
+void encode_all(const uint8_t* src, float scale, uint8_t* dst, size_t count) {
+  if (scale == 1.0f) return encode_scaled<F, false>(src, scale, dst, count);
+  encode_scaled<F, true>(src, scale, dst, count);
 }
 
 void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,

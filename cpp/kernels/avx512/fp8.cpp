@@ -44,14 +44,15 @@ struct E5m2 {
 };
 
 // The bytes, and the magnitudes that they stand for. The sign is the dividend's.
+// kScaled: the divisor is not one; a division takes as long as all the rest.
 struct Encoded {
   __m128i bytes;
   __m512 magnitude;
 };
 
-template <class F>
+template <class F, bool kScaled>
 Encoded encode16(__m512 dividend, __m512 divisor) {
-  const __m512 value = _mm512_div_ps(dividend, divisor);
+  const __m512 value = kScaled ? _mm512_div_ps(dividend, divisor) : dividend;
   const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(_mm512_castps_si512(dividend), 24),
                                         _mm512_set1_epi32(0x80));
   const __m512 magnitude = _mm512_min_ps(_mm512_abs_ps(value), _mm512_set1_ps(F::kLargest));
@@ -78,27 +79,33 @@ Encoded encode16(__m512 dividend, __m512 divisor) {
   return {_mm512_cvtepi32_epi8(_mm512_or_si512(sign, number)), stands_for};
 }
 
-template <class F, bool kMeasured>
+template <class F, bool kScaled, bool kMeasured>
 BlockSums encode_block(const CompareArgs& args, uint8_t* dst) {
   const __m512 divisor = _mm512_set1_ps(args.scale);
   BlockSums sums = no_block_sums();
   for (size_t i = 0; i < args.count; i += 16) {
     const __mmask16 lanes = first_lanes(args.count - i);
     const __m512 dividend = load16<DType::kF16>(args.src + i * 2, lanes);
-    const Encoded encoded = encode16<F>(dividend, divisor);
+    const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
     _mm_mask_storeu_epi8(dst + i, lanes, encoded.bytes);
     if (kMeasured) add_sixteen(i, _mm512_abs_ps(dividend), encoded.magnitude, divisor, &sums);
   }
   return sums;
 }
 
+template <class F, bool kScaled>
+void encode_scaled(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
+  if (statistics == nullptr) {
+    encode_block<F, kScaled, false>(all, dst);
+  } else {
+    measure_blocks(all, dst, encode_block<F, kScaled, true>, statistics);
+  }
+}
+
 template <class F>
 void encode_all(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
-  if (statistics == nullptr) {
-    encode_block<F, false>(all, dst);
-  } else {
-    measure_blocks(all, dst, encode_block<F, true>, statistics);
-  }
+  if (all.scale == 1.0f) return encode_scaled<F, false>(all, dst, statistics);
+  encode_scaled<F, true>(all, dst, statistics);
 }
 
 void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,
