@@ -24,7 +24,7 @@ uint64_t scale_bytes(const Piece& words) {
 
 uint8_t* PieceStream::output(size_t bytes) { return grow(&output_, bytes); }
 
-void PieceStream::emit(size_t bytes, Chunk* chunk) { *chunk = {output_.data(), bytes, false}; }
+void PieceStream::emit(size_t bytes, Chunk* chunk) { *chunk = {output_.data(), bytes}; }
 
 PieceStream::Maker PieceStream::maker_of(const Piece& piece) {
   switch (piece.encoding) {
@@ -101,7 +101,7 @@ Status PieceStream::make_raw(const Piece& piece, Chunk* chunk) {
   const uint64_t first = position_ / unit;
   uint64_t count = piece.gather.count - first;
   if (const uint8_t* data = values_.lend(piece, first, &count)) {
-    *chunk = {data, std::min(static_cast<size_t>(count) * unit, 4 * tile_bytes_), true};
+    *chunk = {data, std::min(static_cast<size_t>(count) * unit, 4 * tile_bytes_)};
     meter_.cast(piece.model, piece.model, data, data, chunk->size / unit);
     return Status::ok();
   }
@@ -275,7 +275,7 @@ Status PieceStream::store_kept_scales(const Piece& piece, const std::vector<uint
     kernels_.element.encode_bf16(scales.data() + 2 * first, output(count * 2), count);
     emit(count * 2, chunk);
   } else {
-    *chunk = {scales.data() + first, std::min(scales.size() - first, 4 * tile_bytes_), false};
+    *chunk = {scales.data() + first, std::min(scales.size() - first, 4 * tile_bytes_)};
   }
   if (first + chunk->size == piece.nbytes) stored_pair_ = piece.pair;
   return Status::ok();

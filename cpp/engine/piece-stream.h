@@ -11,11 +11,10 @@
 
 namespace mlc {
 
-// Bytes that are valid until the next call. `lent`: they lie in a source's mapping.
+// Bytes that are valid until the next call.
 struct Chunk {
   const uint8_t* data = nullptr;
   size_t size = 0;
-  bool lent = false;
 };
 
 class PieceStream {

@@ -9,7 +9,7 @@ import { type MemoryFlags, withMemoryOptions } from "./memory-options.ts";
 import { byteSize, collect, deviceName, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
 import { toSourceOptions, withoutSourceFlags } from "./source-flags.ts";
-import { formatBytes, formatSeconds } from "./units.ts";
+import { formatBytes, formatCount, formatSeconds } from "./units.ts";
 
 interface ConvertFlags extends ConversionFlags, ChatFlags, MemoryFlags {
   readonly quantization: readonly string[];
@@ -73,7 +73,11 @@ function withOptions(command: Command): Command {
   return withPrinting(withChatOptions(withMemoryOptions(withConversionOptions(command))))
     .option("--device <name>", DEVICE_HELP, deviceName, "cpu")
     .option("--backend <name>", "kernels to use: auto, or one that `doctor` lists", "auto")
-    .option("--threads <count>", "worker threads (default: all processors)", positiveInteger)
+    .option(
+      "--threads <count>",
+      "worker threads (default: one a processor, as far as memory goes)",
+      positiveInteger,
+    )
     .option("--max-memory <size>", "memory the process may take (default: 256M)", byteSize)
     .option(
       "--only-shards <first-last>",
@@ -160,8 +164,8 @@ export function summary(report: ConversionReport): readonly string[] {
     `Bits per parameter: ${report.trueBitsPerParameter.toFixed(3)}`,
     ...losses(report),
     ...(unused.length > 0 ? [`Unused source tensors: ${unused.length}`] : []),
-    `${report.tensors} tensors in ${report.shards} shards, ${formatBytes(nbytes)}, ` +
-      `${formatSeconds(milliseconds / 1000)} (${rate}/s) with ${report.backend} on ${report.threads} threads`,
+    `${formatCount(report.tensors, "tensor")} in ${formatCount(report.shards, "shard")}, ${formatBytes(nbytes)}, ` +
+      `${formatSeconds(milliseconds / 1000)} (${rate}/s) with ${report.backend} on ${formatCount(report.threads, "thread")}`,
     `Saved to ${report.output}`,
   ];
 }

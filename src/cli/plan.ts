@@ -4,7 +4,7 @@ import { columns } from "./columns.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
 import { runCommand } from "./run-command.ts";
 import { toSourceOptions, withoutSourceFlags } from "./source-flags.ts";
-import { formatBytes } from "./units.ts";
+import { formatBytes, formatCount } from "./units.ts";
 
 interface PlanFlags extends ConversionFlags {
   readonly quantization: string;
@@ -55,7 +55,7 @@ function tableOf(report: PlanReport): readonly string[] {
   return [
     ...columns([["tensor", "shape", "dtype", "size", "place", "made from"], ...rows]),
     "",
-    `${report.architecture}, ${report.quantization}: ${totals.tensors} tensors in ${totals.shards} shards, ` +
+    `${report.architecture}, ${report.quantization}: ${formatCount(totals.tensors, "tensor")} in ${formatCount(totals.shards, "shard")}, ` +
       `${formatBytes(totals.nbytes)}, ${totals.bitsPerParameter.toFixed(3)} bits per parameter`,
     ...report.unused.map((name) => `unused: ${name}`),
     ...report.notices.map((notice) => `note: ${notice}`),

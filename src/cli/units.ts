@@ -11,6 +11,11 @@ export function formatBytes(bytes: number): string {
   return `${step === 0 ? value : value.toFixed(value < 10 ? 2 : 1)} ${STEPS[step]}`;
 }
 
+/** A number of things for people: `1 shard`, `2 shards`. */
+export function formatCount(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
+}
+
 /** A duration for people: `0.42 s`, `1 min 5 s`. */
 export function formatSeconds(seconds: number): string {
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { withPrinting } from "./conversion-options.ts";
 import { positiveInteger } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
-import { formatBytes } from "./units.ts";
+import { formatBytes, formatCount } from "./units.ts";
 
 interface VerifyFlags {
   readonly backend: string;
@@ -19,7 +19,11 @@ export function registerVerify(program: Command): void {
       .description("check a converted model: index, shards, hashes; or GGUF: header, tensors, hashes"),
   )
     .option("--backend <name>", "kernels to hash with", "auto")
-    .option("--threads <count>", "worker threads (default: all processors)", positiveInteger)
+    .option(
+      "--threads <count>",
+      "worker threads (default: one a processor, as far as memory goes)",
+      positiveInteger,
+    )
     .addHelpText(
       "after",
       "\nExit code 0: sound. 1: faults were found.\n\nExamples:\n  $ mlc-convert verify ./out\n  $ mlc-convert verify ./model.gguf",
@@ -32,8 +36,8 @@ export function registerVerify(program: Command): void {
         printer.result(result, () => [
           ...result.faults.map(({ file, problem }) => `${file}: ${problem}`),
           result.faults.length === 0
-            ? `sound: ${result.tensors} tensors in ${result.shards} shards, ${formatBytes(result.nbytes)}`
-            : `${result.faults.length} ${result.faults.length === 1 ? "fault" : "faults"}`,
+            ? `sound: ${formatCount(result.tensors, "tensor")} in ${formatCount(result.shards, "shard")}, ${formatBytes(result.nbytes)}`
+            : formatCount(result.faults.length, "fault"),
         ]);
         return result.faults.length === 0;
       }),

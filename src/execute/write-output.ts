@@ -43,7 +43,7 @@ export interface ExecuteOptions {
   readonly backend?: string;
   /** Where to compute: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU if one can be used. Default `cpu`. */
   readonly device?: string;
-  /** Worker threads; default: all processors. */
+  /** Worker threads; default: one a processor, as far as memory goes. */
   readonly threads?: number;
   /** Bytes of anonymous memory the process may reach. */
   readonly maxMemory?: number;
