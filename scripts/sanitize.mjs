@@ -12,6 +12,7 @@ const COMPILER = process.env.CXX ?? "c++";
 const TESTS = [
   "test/native/addon.test.ts",
   "test/native/environments.test.ts",
+  "test/execute/kept-scales.test.ts",
   "test/execute/program.test.ts",
   "test/golden-conversions.test.ts",
   "test/statistics.test.ts",
