@@ -26,8 +26,8 @@ class SourceFile {
   // a failed read. The caller has checked the range.
   const uint8_t* bytes(uint64_t offset, size_t count, uint8_t* scratch) const;
   bool mapped() const { return data_ != nullptr; }
-  // Asks the system to bring [offset, offset + count) from the disk without waiting for it. A hint:
-  // nothing where the system takes none.
+  // Asks the system to bring [offset, offset + count) from the disk without waiting for it, or to
+  // map it where it is cached. A hint: nothing where the system takes none.
   void ask(uint64_t offset, uint64_t count) const;
   // Tells the system that [offset, offset + count) will not be read again soon.
   void release(uint64_t offset, uint64_t count) const;
