@@ -81,7 +81,7 @@ void PieceStream::measure_piece(const Piece& piece) {
 
 Status PieceStream::next(Chunk* chunk) {
   const Piece& piece = pieces_[index_];
-  kept_->free(stored_pair_);
+  if (stored_pair_ != 0) kept_->free(stored_pair_);
   stored_pair_ = 0;
   if (meter_.is_open()) measure_piece(piece);
   const Status status = (this->*maker_of(piece))(piece, chunk);

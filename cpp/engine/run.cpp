@@ -41,12 +41,12 @@ void Run::end() {
 }
 
 // Lets the shard wait for those that make its scales. Scales that no words added before make lose
-// their pair: they are made by a look at the source.
+// their pair: they are made by a look at the source. So do words whose pair is taken.
 void Run::pair(Shard* shard) {
   for (Piece& piece : shard->pieces) {
     if (piece.pair == 0) continue;
     if (makes_scales(piece.encoding)) {
-      makers_[piece.pair] = {shard, &piece};
+      if (!makers_.emplace(piece.pair, Maker{shard, &piece}).second) piece.pair = 0;
       continue;
     }
     const auto found = makers_.find(piece.pair);
