@@ -217,7 +217,7 @@ __m512i magnitudes_of(const uint8_t* src) {
   const __m512i max = _mm512_and_si512(load512(src), _mm512_set1_epi16(0x7FFF));
   if (S::kGroup == 32) return max;
   const __m128i rest = _mm_and_si128(load128(src + 64), _mm_set1_epi16(0x7FFF));
-  return _mm512_max_epu16(max, _mm512_zextsi128_si512(rest));
+  return _mm512_max_epu16(max, _mm512_inserti32x4(_mm512_setzero_si512(), rest, 0));
 }
 
 template <class S>

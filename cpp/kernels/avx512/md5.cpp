@@ -53,8 +53,12 @@ struct EightLanes {
   using Vector = __m256i;
   static constexpr size_t kLanes = 8;
 
-  static Vector load(const uint32_t* words) { return _mm256_loadu_epi32(words); }
-  static void store(uint32_t* words, Vector v) { _mm256_storeu_epi32(words, v); }
+  static Vector load(const uint32_t* words) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
+  }
+  static void store(uint32_t* words, Vector v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), v);
+  }
   static Vector constant(const uint32_t* word) {
     return _mm256_set1_epi32(static_cast<int>(*word));
   }
