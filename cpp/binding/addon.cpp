@@ -64,6 +64,7 @@ Napi::Value list_devices_js(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("programFormat", kProgramFormat);
   exports.Set("listBackends", Napi::Function::New(env, list_backends_js, "listBackends"));
   exports.Set("listCudaDevices", Napi::Function::New(env, list_devices_js, "listCudaDevices"));
   exports.Set("Job", Job::define(env));

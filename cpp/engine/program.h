@@ -1,5 +1,6 @@
 // What a run has to do, as plain data: shards of pieces of values. TypeScript plans it and sends it
 // as numbers (src/execute/program.ts writes what decode_shard reads); nothing here knows a model.
+// Whoever changes what the numbers mean changes kProgramFormat, here and in src/native/addon.ts.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +27,7 @@ struct ElementType {
 
 size_t dtype_bytes(DType dtype);
 
+constexpr uint32_t kProgramFormat = 2;
 constexpr size_t kMaxRank = 6;
 
 // A strided view of one source tensor. Strides count elements; 0 repeats.

@@ -80,7 +80,11 @@ export interface NativeJob {
 /** Numbers of cpp/kernels/kernels.h `Statistics`. */
 export const STATISTICS = 8;
 
+/** Of cpp/engine/program.h `kProgramFormat`. */
+const PROGRAM_FORMAT = 2;
+
 interface Addon {
+  readonly programFormat: number;
   readonly Job: new (options: JobOptions) => NativeJob;
   listBackends(): readonly BackendInfo[];
   /** Throws an Error with the reason where the library cannot be opened or finds no driver. */
@@ -103,8 +107,10 @@ export function loadAddon(): Addon {
   const require = createRequire(import.meta.url);
   try {
     const load = require("node-gyp-build") as (root: string) => Addon;
-    loaded = load(PACKAGE_ROOT);
-    return loaded;
+    const addon = load(PACKAGE_ROOT);
+    if (addon.programFormat !== PROGRAM_FORMAT) throw new Error("it was built for another version");
+    loaded = addon;
+    return addon;
   } catch (error) {
     const { platform, arch, version } = process;
     const [reason] = (error instanceof Error ? error.message : String(error)).split("\n");

@@ -81,6 +81,13 @@ describe("where the addon cannot be loaded", () => {
     expect(status).toBe(6);
   });
 
+  it("a binary of another version is refused", () => {
+    const { status, error } = doctor("process.dlopen=(module)=>{module.exports={}}", {});
+    expect(error).toMatchObject({ class: "KernelError", code: "E_ADDON" });
+    expect(error.message).toContain("(it was built for another version); required is");
+    expect(status).toBe(6);
+  });
+
   it("a binary that the system refuses is told with the system's reason", async () => {
     const folder = await tempFolder();
     await mkdir(`${folder}/build/Release`, { recursive: true });
