@@ -1,5 +1,4 @@
-// One MD5 stream in plain registers. Compiled without vector instructions: with AVX-512 at hand,
-// GCC 12 puts some of its words into mask registers, which takes an eighth longer.
+// One MD5 stream in plain registers, for backends in which one lane of a vector is slower.
 #include "md5-lanes.h"
 
 namespace mlc {

@@ -146,10 +146,9 @@ __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums
   return pack<S>(values);
 }
 
-// The constants of the threshold path, in registers. T[k] is explained in group-thresholds.h; k is
-// found by rounding down what it rounds to the nearest: the product a + M is within [k, k + 1), or
-// k is -1 where it should be 0, which the last entry mends. A permutation over sixteen lanes looks
-// only at the low four bits of its index.
+// The constants of the threshold path, in registers. T[k] is explained in group-thresholds.h; here
+// k is a + M rounded down. That is -1 where a is a little less than -M; the table's last entry
+// makes it 0. A permutation over sixteen lanes looks only at the low four bits of its index.
 template <class S>
 struct Decide {
   __m512 table;
