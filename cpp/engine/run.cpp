@@ -19,6 +19,10 @@ bool contains(const std::vector<uint32_t>& ids, uint32_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
+bool has_less_left(const std::unique_ptr<Lane>& a, const std::unique_ptr<Lane>& b) {
+  return a->left() < b->left();
+}
+
 }  // namespace
 
 Run::Run(Sources sources, const RunOptions& options, RunListener* listener)
@@ -104,9 +108,7 @@ bool Run::may_begin(const Shard& shard) const {
 
 // The open lane, or the next shard that may begin, that has the most bytes to be made.
 Run::LanePtr Run::lane_with_most_left() {
-  const auto lane =
-      std::max_element(idle_.begin(), idle_.end(),
-                       [](const LanePtr& a, const LanePtr& b) { return a->left() < b->left(); });
+  const auto lane = std::max_element(idle_.begin(), idle_.end(), has_less_left);
   const auto next = open_ == options_.lanes
                         ? waiting_.end()
                         : std::find_if(waiting_.begin(), waiting_.end(),
@@ -129,8 +131,7 @@ Run::LanePtr Run::lane_with_most_left() {
 // Those that have most left. Full vectors take longer than half full ones: nobody who is in a hurry
 // is put into one.
 void Run::take_ready(Task* task) {
-  std::sort(ready_.begin(), ready_.end(),
-            [](const LanePtr& a, const LanePtr& b) { return a->left() < b->left(); });
+  std::sort(ready_.begin(), ready_.end(), has_less_left);
   const size_t full = options_.kernels->md5.lanes;
   const size_t most = is_urgent(*ready_.back()) ? (full + 1) / 2 : full;
   for (size_t left = std::min(ready_.size(), most); left > 0; --left) {

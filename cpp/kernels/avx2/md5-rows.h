@@ -1,5 +1,5 @@
-// One block of eight MD5 streams, as vectors of one word of each. Only files of AVX2 or more
-// include this header; internal linkage, as in md5-lanes.h.
+// Eight MD5 streams in vectors of one word of each: what is the same with AVX2 and with what came
+// later. Only files of AVX2 or more include this header; internal linkage, as in md5-lanes.h.
 #pragma once
 
 #include <immintrin.h>
@@ -36,12 +36,29 @@ MLC_ALWAYS_INLINE void load_quarter(const uint8_t* const* data, size_t offset, _
   words[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
 }
 
-MLC_ALWAYS_INLINE void load_block_of_eight(const uint8_t* const* data, size_t offset,
-                                           __m256i* words) {
-  for (size_t quarter = 0; quarter < 4; ++quarter) {
-    load_quarter(data, offset + 16 * quarter, words + 4 * quarter);
+// The part of an `L` of md5-lanes.h that is not the functions of RFC 1321.
+struct EightStreams {
+  using Vector = __m256i;
+  static constexpr size_t kLanes = 8;
+
+  static Vector load(const uint32_t* words) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
   }
-}
+  static void store(uint32_t* words, Vector v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), v);
+  }
+  static Vector constant(const uint32_t* word) {
+    return _mm256_set1_epi32(static_cast<int>(*word));
+  }
+  static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+
+  static MLC_ALWAYS_INLINE void load_block(const uint8_t* const* data, size_t offset,
+                                           Vector* words) {
+    for (size_t quarter = 0; quarter < 4; ++quarter) {
+      load_quarter(data, offset + 16 * quarter, words + 4 * quarter);
+    }
+  }
+};
 
 }  // namespace
 }  // namespace mlc

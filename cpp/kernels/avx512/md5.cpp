@@ -49,26 +49,8 @@ struct OneLane {
   }
 };
 
-struct EightLanes {
-  using Vector = __m256i;
-  static constexpr size_t kLanes = 8;
-
-  static Vector load(const uint32_t* words) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
-  }
-  static void store(uint32_t* words, Vector v) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), v);
-  }
-  static Vector constant(const uint32_t* word) {
-    return _mm256_set1_epi32(static_cast<int>(*word));
-  }
-  static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+struct EightLanes : EightStreams {
   static void pin(Vector& v) { MLC_PIN("v", v); }
-
-  static MLC_ALWAYS_INLINE void load_block(const uint8_t* const* data, size_t offset,
-                                           Vector* words) {
-    load_block_of_eight(data, offset, words);
-  }
 
   template <int kBits>
   static Vector rotate(Vector v) {
