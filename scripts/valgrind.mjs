@@ -1,7 +1,8 @@
 // Runs the kernels over their hostile inputs, and a whole conversion in Node, under valgrind: any read or write outside
 // of what was allocated, and any decision from memory that was never written, fails. Linux. Valgrind knows no AVX-512,
-// so the processor is seen as one with AVX2. No suppressions are needed.
-import { spawnSync } from "node:child_process";
+// so the processor is seen as one with AVX2. What is suppressed is Node's own.
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,17 +15,14 @@ const FOUND = 9;
 /** Calls of random shapes, beside the hostile inputs, which take most of the time. */
 const RANDOM_CALLS = "50";
 
-/** Runs a program with this process's streams and ends with its exit status if that is not 0. */
-function run(program, args) {
-  console.log(`== ${program} ${args.join(" ")}`);
-  const { status, error } = spawnSync(program, args, {
-    cwd: ROOT,
-    stdio: "inherit",
-    env: { ...process.env, MLC_CONVERT_PREBUILD: ROOT },
-  });
-  if (error) throw error;
-  if (status === FOUND) console.error("valgrind found errors, which are told above");
-  if (status !== 0) process.exit(status ?? 1);
+/** Runs a program with this process's streams; throws if its exit status is not 0. */
+async function run(program, args) {
+  const line = `${program} ${args.join(" ")}`;
+  console.log(`== ${line}`);
+  const env = { ...process.env, MLC_CONVERT_PREBUILD: ROOT };
+  const [status] = await once(spawn(program, args, { cwd: ROOT, stdio: "inherit", env }), "exit");
+  if (status === FOUND) throw new Error("valgrind found errors, which are told above");
+  if (status !== 0) throw new Error(`${line}: expected exit status 0, found ${status}`);
 }
 
 const SUPPRESSIONS = join(ROOT, "scripts/valgrind.supp");
@@ -33,16 +31,16 @@ const valgrind = (...words) =>
 
 if (spawnSync("valgrind", ["--version"], { stdio: "ignore" }).status !== 0)
   unavailable("valgrind is not installed");
-run("cmake", ["-S", ROOT, "-B", BUILD]);
-run("cmake", ["--build", BUILD, "--parallel", "2", "--target", "kernel-check"]);
+await run("cmake", ["-S", ROOT, "-B", BUILD]);
+await run("cmake", ["--build", BUILD, "--parallel", "2", "--target", "kernel-check"]);
 const folder = mkdtempSync(join(tmpdir(), "mlc-convert-valgrind-"));
 try {
   // The reference runs along, as what the results are compared with.
   const backend = process.arch === "x64" ? "avx2" : "neon";
-  valgrind(join(BUILD, "kernel-check"), "--backend", backend, "--random", RANDOM_CALLS);
+  const kernels = [join(BUILD, "kernel-check"), "--backend", backend, "--random", RANDOM_CALLS];
   // One thread for V8's own work: valgrind runs one at a time, and waiting threads only delay it.
   const demo = ["dist/cli/main.js", "demo", "--quiet", "--output", join(folder, "model")];
-  valgrind(process.execPath, "--single-threaded", ...demo);
+  await Promise.all([valgrind(...kernels), valgrind(process.execPath, "--single-threaded", ...demo)]);
   console.log("ok: kernels and a conversion, nothing found");
 } finally {
   rmSync(folder, { recursive: true, force: true });

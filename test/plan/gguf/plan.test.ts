@@ -128,6 +128,15 @@ describe.each(cases)("the GGUF plan of $id", (golden) => {
     return known;
   };
 
+  /** Hash of a tensor as stored. Many mixtures store a tensor in the same type. */
+  const hashes = new Map<string, Promise<string>>();
+  const hashOf = (name: string, dtype: DType, { data }: Values): Promise<string> => {
+    const key = `${name} ${dtype}`;
+    const hash = hashes.get(key) ?? encoded(dtype, data).then(md5);
+    hashes.set(key, hash);
+    return hash;
+  };
+
   it("has the metadata that the reference converter writes", () => {
     for (const [mixture, { fileType }] of Object.entries(golden.conversions)) {
       const ours = summarised(plan(golden, mixture).metadata);
@@ -157,7 +166,7 @@ describe.each(cases)("the GGUF plan of $id", (golden) => {
         }
         const values = computedValue(tensor);
         expect(values.shape).toEqual(tensor.shape);
-        expect.soft(md5(await encoded(tensor.dtype, values.data)), `${name} ${type}`).toBe(hash);
+        expect.soft(await hashOf(tensor.name, tensor.dtype, values), `${name} ${type}`).toBe(hash);
       }
     },
   );
