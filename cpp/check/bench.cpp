@@ -126,15 +126,24 @@ std::vector<Case> other_cases(const KernelTable& table, Buffers& buffers) {
                      uint16_t running = 0;
                      table.fp8.absmax(f16, kElements, &running);
                    }});
-  cases.push_back({"fp8 e4m3", kElements * 2, [f16, out, &table] {
-                     table.fp8.encode(Fp8::kE4m3, f16, 0.001f, out, kElements, nullptr);
-                   }});
-  cases.push_back({"fp8 e5m2", kElements * 2, [f16, out, &table] {
-                     table.fp8.encode(Fp8::kE5m2, f16, 1.0f, out, kElements, nullptr);
-                   }});
-  cases.push_back({"ft", kElements * 2, [f16, out, &table, &buffers] {
-                     table.ft.quantize(f16, kRows, kCols, out, buffers.scales.data(), nullptr);
-                   }});
+  for (bool measured : {false, true}) {
+    const std::string how = measured ? ", measured" : "";
+    cases.push_back({"fp8 e4m3" + how, kElements * 2, [f16, out, measured, &table] {
+                       Statistics statistics = {};
+                       table.fp8.encode(Fp8::kE4m3, f16, 0.001f, out, kElements,
+                                        measured ? &statistics : nullptr);
+                     }});
+    cases.push_back({"fp8 e5m2" + how, kElements * 2, [f16, out, measured, &table] {
+                       Statistics statistics = {};
+                       table.fp8.encode(Fp8::kE5m2, f16, 1.0f, out, kElements,
+                                        measured ? &statistics : nullptr);
+                     }});
+    cases.push_back({"ft" + how, kElements * 2, [f16, out, measured, &table, &buffers] {
+                       Statistics statistics = {};
+                       table.ft.quantize(f16, kRows, kCols, out, buffers.scales.data(),
+                                         measured ? &statistics : nullptr);
+                     }});
+  }
   const uint8_t* bf16 = buffers.bf16.data();
   cases.push_back({"statistics count bf16", kElements * 2, [bf16, &table] {
                      Statistics statistics = {};

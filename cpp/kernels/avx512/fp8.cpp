@@ -43,7 +43,7 @@ struct E5m2 {
   static constexpr int kNan = 0x7E;
 };
 
-// The bytes, and the magnitudes that they stand for. The sign is the dividend's.
+// The bytes, and the magnitudes that they stand for, NaN aside. The sign is the dividend's.
 // kScaled: the divisor is not one; a division takes as long as all the rest.
 struct Encoded {
   __m128i bytes;
@@ -72,23 +72,34 @@ Encoded encode16(__m512 dividend, __m512 divisor) {
   number = _mm512_mask_sub_epi32(number, small, _mm512_castps_si512(stepped),
                                  _mm512_castps_si512(magic));
   const __m512i kept = _mm512_and_si512(rounded, _mm512_set1_epi32(-(1 << F::kDrop)));
-  __m512 stands_for = _mm512_mask_sub_ps(_mm512_castsi512_ps(kept), small, stepped, magic);
+  const __m512 stands_for = _mm512_mask_sub_ps(_mm512_castsi512_ps(kept), small, stepped, magic);
   const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
   number = _mm512_mask_mov_epi32(number, nan, _mm512_set1_epi32(F::kNan));
-  stands_for = _mm512_mask_mov_ps(stands_for, nan, value);
   return {_mm512_cvtepi32_epi8(_mm512_or_si512(sign, number)), stands_for};
+}
+
+// Sixteen elements from `at` on.
+template <class F, bool kScaled, bool kMeasured>
+void encode_sixteen(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 divisor,
+                    uint8_t* dst, BlockSums* sums) {
+  const __m512 dividend = load16<DType::kF16>(args.src + at * 2, lanes);
+  const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
+  _mm_mask_storeu_epi8(dst + at, lanes, encoded.bytes);
+  if (kMeasured) add_sixteen(at, _mm512_abs_ps(dividend), encoded.magnitude, divisor, sums);
 }
 
 template <class F, bool kScaled, bool kMeasured>
 BlockSums encode_block(const CompareArgs& args, uint8_t* dst) {
   const __m512 divisor = _mm512_set1_ps(args.scale);
   BlockSums sums = no_block_sums();
-  for (size_t i = 0; i < args.count; i += 16) {
+  size_t i = 0;
+  for (; i + 32 <= args.count; i += 32) {
+    encode_sixteen<F, kScaled, kMeasured>(args, i, kAllLanes, divisor, dst, &sums);
+    encode_sixteen<F, kScaled, kMeasured>(args, i + 16, kAllLanes, divisor, dst, &sums);
+  }
+  for (; i < args.count; i += 16) {
     const __mmask16 lanes = first_lanes(args.count - i);
-    const __m512 dividend = load16<DType::kF16>(args.src + i * 2, lanes);
-    const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
-    _mm_mask_storeu_epi8(dst + i, lanes, encoded.bytes);
-    if (kMeasured) add_sixteen(i, _mm512_abs_ps(dividend), encoded.magnitude, divisor, &sums);
+    encode_sixteen<F, kScaled, kMeasured>(args, i, lanes, divisor, dst, &sums);
   }
   return sums;
 }
