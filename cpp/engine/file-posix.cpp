@@ -19,6 +19,16 @@ Status system_error(const char* code, const char* what, const std::string& path)
   return Status::error(code, std::string(what) + " " + path + ": " + std::strerror(errno));
 }
 
+// Nanoseconds.
+int64_t modified_at(const struct stat& info) {
+#if defined(__APPLE__)
+  const struct timespec& time = info.st_mtimespec;
+#else
+  const struct timespec& time = info.st_mtim;
+#endif
+  return static_cast<int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec;
+}
+
 // Whether [offset, offset + count) seems to lie in the page cache: asking for what is there costs
 // as much as finding it out page by page.
 bool is_cached(int fd, uint64_t offset, uint64_t count) {
@@ -56,6 +66,7 @@ void enter_pages(const uint8_t* data, uint64_t count) {
 }  // namespace
 
 SourceFile::~SourceFile() {
+  guard_.end();
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
   if (handle_ >= 0) ::close(static_cast<int>(handle_));
 }
@@ -65,18 +76,33 @@ Status SourceFile::open(const std::string& path, uint64_t size, bool map) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return system_error("E_SOURCE_READ", "cannot open", path);
   handle_ = fd;
-  struct stat info;
-  if (fstat(fd, &info) != 0) return system_error("E_SOURCE_READ", "cannot inspect", path);
-  if (static_cast<uint64_t>(info.st_size) != size) {
-    return Status::error("E_SOURCE_CHANGED", path + ": expected " + std::to_string(size) +
-                                                 " bytes, found " + std::to_string(info.st_size));
-  }
   size_ = size;
+  struct stat info;
+  if (fstat(fd, &info) == 0) modified_ = modified_at(info);
+  const Status status = check();
+  if (!status.is_ok()) return status;
   if (!map || size == 0) return Status::ok();
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   if (data == MAP_FAILED) return system_error("E_SOURCE_READ", "cannot map", path);
   data_ = static_cast<const uint8_t*>(data);
+  guard_.begin(data, size);
   return Status::ok();
+}
+
+Status SourceFile::check() const {
+  struct stat info;
+  if (fstat(static_cast<int>(handle_), &info) != 0) {
+    return system_error("E_SOURCE_READ", "cannot inspect", path_);
+  }
+  if (static_cast<uint64_t>(info.st_size) != size_) {
+    return Status::error("E_SOURCE_CHANGED", path_ + ": expected " + std::to_string(size_) +
+                                                 " bytes, found " + std::to_string(info.st_size));
+  }
+  if (modified_at(info) != modified_) {
+    return Status::error("E_SOURCE_CHANGED", path_ + ": was written to while it was read");
+  }
+  if (!has_lost_pages()) return Status::ok();
+  return Status::error("E_SOURCE_READ", "cannot read " + path_ + ": its disk failed");
 }
 
 const uint8_t* SourceFile::bytes(uint64_t offset, size_t count, uint8_t* scratch) const {

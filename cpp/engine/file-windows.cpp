@@ -8,6 +8,12 @@
 
 namespace mlc {
 
+struct GuardedRange {};
+PageGuard::~PageGuard() = default;
+void PageGuard::begin(const void*, size_t) {}
+void PageGuard::end() {}
+bool PageGuard::has_lost_pages() const { return false; }
+
 namespace {
 
 // Paths over 260 characters need the extended form; Node hands out absolute UTF-8 paths.
@@ -63,19 +69,25 @@ Status SourceFile::open(const std::string& path, uint64_t size, bool map) {
                             OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
   if (file == INVALID_HANDLE_VALUE) return system_error("E_SOURCE_READ", "cannot open", path);
   handle_ = reinterpret_cast<intptr_t>(file);
-  LARGE_INTEGER found;
-  if (!GetFileSizeEx(file, &found)) return system_error("E_SOURCE_READ", "cannot inspect", path);
-  if (static_cast<uint64_t>(found.QuadPart) != size) {
-    return Status::error("E_SOURCE_CHANGED", path + ": expected " + std::to_string(size) +
-                                                 " bytes, found " + std::to_string(found.QuadPart));
-  }
   size_ = size;
+  const Status status = check();
+  if (!status.is_ok()) return status;
   if (!map || size == 0) return Status::ok();
   HANDLE mapping = CreateFileMappingW(file, nullptr, PAGE_READONLY, 0, 0, nullptr);
   if (mapping == nullptr) return system_error("E_SOURCE_READ", "cannot map", path);
   data_ = static_cast<const uint8_t*>(MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0));
   CloseHandle(mapping);
   return data_ == nullptr ? system_error("E_SOURCE_READ", "cannot map", path) : Status::ok();
+}
+
+Status SourceFile::check() const {
+  LARGE_INTEGER found;
+  if (!GetFileSizeEx(as_handle(handle_), &found)) {
+    return system_error("E_SOURCE_READ", "cannot inspect", path_);
+  }
+  if (static_cast<uint64_t>(found.QuadPart) == size_) return Status::ok();
+  return Status::error("E_SOURCE_CHANGED", path_ + ": expected " + std::to_string(size_) +
+                                               " bytes, found " + std::to_string(found.QuadPart));
 }
 
 const uint8_t* SourceFile::bytes(uint64_t offset, size_t count, uint8_t* scratch) const {

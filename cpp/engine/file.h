@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "page-guard.h"
 #include "status.h"
 
 namespace mlc {
@@ -26,6 +27,10 @@ class SourceFile {
   // a failed read. The caller has checked the range.
   const uint8_t* bytes(uint64_t offset, size_t count, uint8_t* scratch) const;
   bool mapped() const { return data_ != nullptr; }
+  // Whether bytes() lent zeros for bytes that could not be read. Costs next to nothing.
+  bool has_lost_pages() const { return guard_.has_lost_pages(); }
+  // Refuses a file that is not as it was when it was opened, or could not be read.
+  Status check() const;
   // Asks the system to bring [offset, offset + count) from the disk without waiting for it, or to
   // map it where it is cached. A hint: nothing where the system takes none.
   void ask(uint64_t offset, uint64_t count) const;
@@ -36,6 +41,8 @@ class SourceFile {
   std::string path_;
   uint64_t size_ = 0;
   const uint8_t* data_ = nullptr;
+  int64_t modified_ = 0;  // when; 0 where nobody can write to an open file
+  PageGuard guard_;
   intptr_t handle_ = -1;
 };
 

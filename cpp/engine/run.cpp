@@ -159,6 +159,12 @@ bool Run::choose(Task* task) {
   return true;
 }
 
+// A source that changed or cannot be read explains whatever came of it.
+Status Run::cause_of(const Status& status) const {
+  const Status found = check(sources_);
+  return found.is_ok() ? status : found;
+}
+
 // Waits for a task. False when the run is over for this worker.
 bool Run::take(Task* task) {
   std::unique_lock<std::mutex> lock(mutex_);
@@ -219,7 +225,7 @@ void Run::work() {
   PhaseTimes times;
   while (take(&task)) {
     const Status status = carry_out(&task, &times);
-    if (!status.is_ok()) fail(status);
+    if (!status.is_ok() || have_lost_pages(sources_)) fail(cause_of(status));
     put(&task);
   }
   worker_left(times);
@@ -269,7 +275,8 @@ void Run::finish_files() {
     std::lock_guard<std::mutex> lock(mutex_);
     status = failure_;
   }
-  listener_->on_finish(status);
+  // The last page of a file reads as zeros behind its end, without a word.
+  listener_->on_finish(status.is_ok() ? cause_of(status) : status);
 }
 
 }  // namespace mlc

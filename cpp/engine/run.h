@@ -82,6 +82,7 @@ class Run {
   void hash(const Lanes& lanes, PhaseTimes* times);
   void finish_files();
   void report(LanePtr lane);
+  Status cause_of(const Status& status) const;
   void fail(const Status& status);
   void worker_left(const PhaseTimes& times);
 

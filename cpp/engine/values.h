@@ -3,16 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "file.h"
 #include "meter.h"
 #include "program.h"
+#include "sources.h"
 
 namespace mlc {
-
-using Sources = std::vector<std::unique_ptr<SourceFile>>;
 
 // Elements that lie one behind the other (or a fixed stride apart) in one source.
 struct Span {

@@ -202,6 +202,7 @@ function addShard(
 const HINTS: Readonly<Record<string, string>> = {
   E_DISK_FULL: "make room and run the same command again: it continues where it stopped",
   E_SOURCE_CHANGED: "the file changed since its header was read; run the command again",
+  E_SOURCE_READ: "check the disk or network folder that holds the file, then run the same command again",
   E_DEVICE: "run the same command with --device cpu: it continues where it stopped",
 };
 

@@ -1,18 +1,12 @@
-import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
-import type { TensorInfo } from "../../src/core/tensor-info.ts";
-import { encodeShard } from "../../src/execute/program.ts";
-import { createJob, type JobOptions, type NativeJob } from "../../src/native/addon.ts";
-import { evaluate } from "../../src/plan/value.ts";
-import { tempFolder } from "../support/temp-folder.ts";
+import { createJob, type NativeJob } from "../../src/native/addon.ts";
+import { type CopyWork, copyWork, shardOf } from "../support/copy-work.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const SMALL = 64 * 1024;
@@ -20,52 +14,13 @@ const SMALL = 64 * 1024;
 const LARGE = 4 * 1024 * 1024;
 const SHARDS = 200;
 
-/** A file, and a job that hashes it `SHARDS` times in pieces of the same bytes. */
-interface Work {
-  readonly nbytes: number;
-  readonly options: JobOptions;
-  readonly program: Float64Array;
-  readonly md5: string;
-}
+const prepare = (nbytes = SMALL): Promise<CopyWork> => copyWork(nbytes);
 
-async function prepare(nbytes = SMALL): Promise<Work> {
-  const path = join(await tempFolder(), "source");
-  const bytes = Buffer.alloc(nbytes, "0123456789abcde");
-  await writeFile(path, bytes);
-  const info: TensorInfo = {
-    name: "t",
-    dtype: "uint8",
-    shape: [nbytes],
-    file: 0,
-    byteOffset: 0,
-    nbytes,
-  };
-  const value = evaluate({ op: "source", name: "t" }, () => info);
-  const tensor = {
-    ...{ name: "t", parameter: "t", shape: [nbytes], sources: [], rows: 1, cols: nbytes },
-    ...({ dtype: "uint8", modelDType: "uint8", encoding: { kind: "raw" }, value } as const),
-  };
-  const placed = { tensor: 0, byteOffset: 0, nbytes };
-  const shard = { path: "s", fileOffset: 0, nbytes, tensors: [placed] };
-  const sources = [{ path, size: nbytes }];
-  const limits = { threads: 2, lanes: 2, tileBytes: 4096, keptBytes: 0, sync: false, map: true };
-  return {
-    nbytes,
-    options: { sources, backend: "reference", ...limits },
-    program: encodeShard([tensor], shard, { float32AsBfloat16: false, sources: [0] }),
-    md5: createHash("md5").update(bytes).digest("hex"),
-  };
-}
-
-function openJob({ options, program, nbytes }: Work): NativeJob {
-  const job = createJob(options);
-  for (let id = 0; id < SHARDS; id++) job.addShard(shardOf(id, program, nbytes));
+function openJob(work: CopyWork): NativeJob {
+  const job = createJob(work.options);
+  for (let id = 0; id < SHARDS; id++) job.addShard(shardOf(work, id));
   return job;
 }
-
-const shardOf = (id: number, program: Float64Array, nbytes: number) => ({
-  ...{ id, path: "", fileOffset: 0, truncate: false, nbytes, measured: false, program },
-});
 
 /** What a thread does: loads the addon for itself, runs jobs without end or once, and tells of every one. */
 const THREAD = `
@@ -84,12 +39,13 @@ const THREAD = `
     } while (!once);
   })();`;
 
-function startThread({ options, program, nbytes }: Work, once: boolean): Worker {
-  const shards = Array.from({ length: SHARDS }, (_, id) => shardOf(id, program, nbytes));
+function startThread(work: CopyWork, once: boolean): Worker {
+  const { options } = work;
+  const shards = Array.from({ length: SHARDS }, (_, id) => shardOf(work, id));
   return new Worker(THREAD, { eval: true, workerData: { root: ROOT, options, shards, once } });
 }
 
-async function runHere(work: Work): Promise<readonly string[]> {
+async function runHere(work: CopyWork): Promise<readonly string[]> {
   const digests: string[] = [];
   await openJob(work).start((_, md5) => digests.push(md5));
   return digests;
