@@ -6,7 +6,7 @@ import { keyDigest } from "./execute/journal.ts";
 import type { ExtraFile, OutputRequest } from "./execute/write-output.ts";
 import { formatGgufIndex, GGUF_INDEX_NAME, indexedGguf } from "./gguf/index-file.ts";
 import type { Architecture } from "./plan/architecture.ts";
-import type { ConversionRequest, PlannedConversion } from "./plan-conversion.ts";
+import type { ConversionRequest, PlannedConversion } from "./plan-model.ts";
 import { givenOptions, provenanceFile } from "./provenance.ts";
 import { withRebuiltFiles } from "./rebuilt-tokenizer.ts";
 import { sourceFacts } from "./source-facts.ts";

@@ -4,10 +4,12 @@ import { UsageError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
 import { checkOutput } from "./execute/check-target.ts";
 import { type ExecuteOptions, type WrittenOutput, writeOutputs } from "./execute/write-output.ts";
-import { type OpenDeps, type OpenedModel, openModel } from "./open-model.ts";
-import { type PlannedConversion, planConversion, planModel } from "./plan-conversion.ts";
+import type { OpenDeps, OpenedModel } from "./open-model.ts";
+import { planConversion } from "./plan-conversion.ts";
+import { type PlannedConversion, planModel } from "./plan-model.ts";
 import type { MemoryWishes } from "./recommend.ts";
 import { type ConversionReport, reportOf } from "./report/conversion-report.ts";
+import { settleQuantizations } from "./settle-quantizations.ts";
 
 export interface ConvertRequest extends OutputOptions, ExecuteOptions, MemoryWishes {
   /** Upstream's name of the scheme, e.g. `q4f16_1`; `auto` for the best that fits this machine's memory. */
@@ -79,23 +81,6 @@ export async function convertMany(
   });
 }
 
-interface Settled {
-  readonly quantizations: readonly string[];
-  /** Opened already, where that was needed to choose. */
-  readonly model?: OpenedModel;
-}
-
-/** Puts a name in the place of `auto`. */
-async function settleQuantizations(request: ConvertManyRequest, deps: OpenDeps): Promise<Settled> {
-  const { quantizations } = request;
-  if (!quantizations.includes(AUTO)) return { quantizations };
-  const { chooseQuantization } = await import("./recommend.ts");
-  const model = await openModel(request, deps);
-  const { quantization, notice } = await chooseQuantization(model, request);
-  deps.onEvent({ type: "notice", message: notice });
-  return { quantizations: quantizations.map((name) => (name === AUTO ? quantization : name)), model };
-}
-
 /** Plans every scheme from headers; then brings a model of the hub here and plans again where it now lies. */
 async function planAll(
   request: ConvertManyRequest,
@@ -140,7 +125,6 @@ function fileNameOf({ format }: ConvertManyRequest, target: string): { readonly 
   return format === "gguf" && isGgufFile(target) ? { fileName: basename(target) } : {};
 }
 
-const AUTO = "auto";
 const PLACEHOLDER = "{quantization}";
 
 const noScheme = (): UsageError => new UsageError("E_OPTION", "expected a quantization scheme, found none");

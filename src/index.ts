@@ -27,7 +27,8 @@ export type { ModelRequest, OpenedModel } from "./open-model.ts";
 export type { OutputTensor, Plan, PlanMetadata } from "./plan/plan.ts";
 export { SCHEMES, type Scheme } from "./plan/scheme.ts";
 export { type SupportRow, supportMatrix } from "./plan/support-matrix.ts";
-export { type ConversionRequest, type PlannedConversion, planConversion } from "./plan-conversion.ts";
+export { planConversion } from "./plan-conversion.ts";
+export type { ConversionRequest, PlannedConversion } from "./plan-model.ts";
 export {
   type Advice,
   chooseQuantization,

@@ -1,56 +1,10 @@
 import { UsageError } from "./core/errors.ts";
-import type { FileFrame, Layout } from "./core/layout.ts";
-import { type ModelRequest, type OpenDeps, type OpenedModel, openModel } from "./open-model.ts";
-import type { Architecture } from "./plan/architecture.ts";
-import { createPlan } from "./plan/create-plan.ts";
-import { detectArchitecture } from "./plan/detect-architecture.ts";
+import { type OpenDeps, openModel } from "./open-model.ts";
 import { ggufMixtureOf } from "./plan/gguf/mixture.ts";
-import type { Plan } from "./plan/plan.ts";
-import { architectureOf } from "./plan/registry.ts";
 import { schemeOf } from "./plan/scheme.ts";
-import { planGgufModel } from "./plan-gguf.ts";
-import { layOut } from "./tensor-cache/layout.ts";
-
-/** Formats that can be written. */
-export type TargetFormat = "mlc" | "gguf";
-
-/** What is to be made of a model. */
-export interface ConversionRequest extends ModelRequest {
-  /** Upstream's name of the scheme, e.g. `q4f16_1`; for GGUF the customary name, e.g. `Q4_K_M`. */
-  readonly quantization: string;
-  /** What is made: a folder for MLC-LLM and WebLLM, or a GGUF file; default `mlc`. */
-  readonly format?: TargetFormat;
-  /** GGUF only: largest sum of tensor bytes in one file. */
-  readonly splitMaxSize?: number;
-  /** GGUF only: the loader's name of byte-level BPE's pre-tokenizer, where tokenizer.json's is not recognised. */
-  readonly preTokenizer?: string;
-  /** GGUF only: name of the one file; default: from the model's name and the quantization. */
-  readonly fileName?: string;
-  /** Overrides the architecture that config.json names. */
-  readonly modelType?: string;
-  /** Compute capability that q4f16_ft is laid out for; default 80. */
-  readonly ftArch?: number;
-  /** Number of tensor-parallel workers to cut the weights for. */
-  readonly preshard?: number;
-  /**
-   * Make only this worker's part, counted from 0: its `_shard-<rank>` tensors, and the tensors that every
-   * worker loads whole. Needs {@link preshard}.
-   */
-  readonly rank?: number;
-}
-
-/** A conversion of which everything is known but the weights. */
-export interface PlannedConversion {
-  readonly model: OpenedModel;
-  readonly plan: Plan;
-  readonly layout: Layout;
-  readonly target: PlannedTarget;
-}
-
-/** What only one of the formats has. */
-export type PlannedTarget =
-  | { readonly kind: "mlc"; readonly architecture: Architecture }
-  | { readonly kind: "gguf"; readonly frames: readonly FileFrame[] };
+import { type ConversionRequest, type PlannedConversion, planModel } from "./plan-model.ts";
+import type { MemoryWishes } from "./recommend.ts";
+import { settleQuantizations } from "./settle-quantizations.ts";
 
 /** A worker's number must be one of the workers that weights are cut for. */
 function checkRank({ preshard, rank }: ConversionRequest): void {
@@ -69,15 +23,19 @@ function checkRank({ preshard, rank }: ConversionRequest): void {
 
 /**
  * Plans a conversion from config.json and the tensor headers alone. Every naming, shape, dtype and support
- * problem shows here, before a weight is read or downloaded.
+ * problem shows here, before a weight is read or downloaded. The quantization `auto` stands for the best that fits
+ * the memory.
  *
  * @throws {MlcConvertError} of the class that docs/errors.md lists for the cause
  */
 export async function planConversion(
-  request: ConversionRequest,
+  request: ConversionRequest & MemoryWishes,
   deps: OpenDeps = { onEvent: () => {} },
 ): Promise<PlannedConversion> {
   checkRank(request);
+  const settled = await settleQuantizations({ ...request, quantizations: [request.quantization] }, deps);
+  const [quantization] = settled.quantizations as [string];
+  if (settled.model) return planModel(settled.model, { ...request, quantization });
   const sourceFormat = request.sourceFormat ?? (takesAwq(request) ? "awq" : "auto");
   return planModel(await openModel({ ...request, sourceFormat }, deps), request);
 }
@@ -87,33 +45,4 @@ function takesAwq({ format, quantization }: ConversionRequest): boolean {
   if (format !== "gguf") return schemeOf(quantization).kind === "awq";
   ggufMixtureOf(quantization);
   return false;
-}
-
-/** Plans the conversion of a model that is open. */
-export async function planModel(model: OpenedModel, request: ConversionRequest): Promise<PlannedConversion> {
-  if (request.format === "gguf") {
-    const { plan, layout, frames } = await planGgufModel(model, request);
-    return { model, plan, layout, target: { kind: "gguf", frames } };
-  }
-  if (request.splitMaxSize !== undefined) {
-    throw new UsageError("E_OPTION", "only GGUF files are split", { hint: "give --format gguf too" });
-  }
-  if (request.preTokenizer !== undefined) {
-    throw new UsageError("E_OPTION", "only GGUF files name a pre-tokenizer", {
-      hint: "give --format gguf too",
-    });
-  }
-  const { key, notices } = await detectArchitecture(model.config, request.modelType);
-  const architecture = await architectureOf(key);
-  const plan = await createPlan({
-    architecture,
-    config: model.config,
-    checkpoint: model.checkpoint,
-    scheme: schemeOf(request.quantization),
-    ...(request.ftArch === undefined ? {} : { ftArch: request.ftArch }),
-    ...(request.preshard === undefined ? {} : { preshard: request.preshard }),
-    ...(request.rank === undefined ? {} : { rank: request.rank }),
-  });
-  const all = { ...plan, notices: [...notices, ...plan.notices] };
-  return { model, plan: all, layout: layOut(plan.tensors), target: { kind: "mlc", architecture } };
 }

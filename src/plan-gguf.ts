@@ -12,7 +12,7 @@ import { type GgufPlan, planGguf } from "./plan/gguf/plan.ts";
 import type { TokenizerFiles } from "./plan/gguf/tokenizer-files.ts";
 import type { Plan } from "./plan/plan.ts";
 import { refuseForeignQuantization } from "./plan/source-checks.ts";
-import type { ConversionRequest } from "./plan-conversion.ts";
+import type { ConversionRequest } from "./plan-model.ts";
 
 /** A GGUF model that is to be written: its plan, its shards, and the rest of its files. */
 export interface PlannedGguf extends GgufShards {

@@ -11,7 +11,7 @@ import { ggufModelOf } from "./plan/gguf/model.ts";
 import { ggufMixtureSizes } from "./plan/gguf/sizes.ts";
 import { memoryFigures } from "./plan/memory-figures.ts";
 import { architectureOf } from "./plan/registry.ts";
-import { planModel, type TargetFormat } from "./plan-conversion.ts";
+import { planModel, type TargetFormat } from "./plan-model.ts";
 import { cacheProduct, memorySentence } from "./report/arithmetic.ts";
 import { ggufVariants } from "./report/gguf-variants.ts";
 import {

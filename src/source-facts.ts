@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import type { Plan } from "./plan/plan.ts";
-import type { ConversionRequest } from "./plan-conversion.ts";
+import type { ConversionRequest } from "./plan-model.ts";
 
 /** What decides the output's bytes besides the tool: options, and the identity of every source file. */
 export async function sourceFacts(

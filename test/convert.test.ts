@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { convert, convertMany, outputFolders } from "../src/convert.ts";
 import { UsageError } from "../src/core/errors.ts";
 import type { ConvertEvent } from "../src/core/events.ts";
-import { type PlannedConversion, planConversion } from "../src/plan-conversion.ts";
+import { planConversion } from "../src/plan-conversion.ts";
+import type { PlannedConversion } from "../src/plan-model.ts";
 import { buildGoldenCase, readGoldenCase } from "./support/golden-case.ts";
 import { tempFolder } from "./support/temp-folder.ts";
 

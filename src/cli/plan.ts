@@ -2,11 +2,12 @@ import type { Command } from "commander";
 import type { PlanReport } from "../report/plan-report.ts";
 import { columns } from "./columns.ts";
 import { type ConversionFlags, withConversionOptions, withPrinting } from "./conversion-options.ts";
+import { type MemoryFlags, withMemoryOptions } from "./memory-options.ts";
 import { runCommand } from "./run-command.ts";
 import { toSourceOptions, withoutSourceFlags } from "./source-flags.ts";
 import { formatBytes, formatCount } from "./units.ts";
 
-interface PlanFlags extends ConversionFlags {
+interface PlanFlags extends ConversionFlags, MemoryFlags {
   readonly quantization: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -15,17 +16,18 @@ interface PlanFlags extends ConversionFlags {
 const EXAMPLES = `
 Examples:
   $ mlc-convert plan ./Llama-3.2-1B-Instruct -q q4f16_1
-  $ mlc-convert plan ./Llama-3.2-1B-Instruct -q q4f16_1 --json`;
+  $ mlc-convert plan ./Llama-3.2-1B-Instruct -q q4f16_1 --json
+  $ mlc-convert plan ./Llama-3.2-1B-Instruct -q auto --ram 8G`;
+
+const SCHEME_HELP =
+  "quantization scheme, e.g. q4f16_1, or with --format gguf e.g. Q4_K_M; auto for the best that fits the memory";
 
 /** Registers `plan`. */
 export function registerPlan(program: Command): void {
   const command = program.command("plan <model>");
-  withPrinting(
-    withConversionOptions(
-      command.description("show every output tensor, and what is wrong, without converting"),
-    ),
-  )
-    .requiredOption("-q, --quantization <name>", "quantization scheme, e.g. q4f16_1")
+  const described = command.description("show every output tensor, and what is wrong, without converting");
+  withPrinting(withMemoryOptions(withConversionOptions(described)))
+    .requiredOption("-q, --quantization <name>", SCHEME_HELP)
     .addHelpText("after", EXAMPLES)
     .action((model: string, flags: PlanFlags) =>
       runCommand(flags, async (printer, signal) => {

@@ -134,6 +134,18 @@ describe("-q auto", () => {
     expect(await readdir(folder)).toEqual([`out-${quantization}`]);
   });
 
+  it.each([
+    ["mlc", "q0f16"],
+    ["gguf", "Q8_0"],
+  ])("plans the best that fits for %s, and says so", async (format, quantization) => {
+    const memory = ["--ram", "16G", "--vram", "0"];
+    const args = ["plan", TINY, "-q", "auto", "--format", format, "--json", ...memory];
+    const { code, stdout } = await runCli(args);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout.trim().split("\n").at(-1) ?? "")).toMatchObject({ quantization });
+    expect(stdout).toContain(`-q auto takes ${quantization}`);
+  });
+
   it("is refused where nothing fits, with the arithmetic", async () => {
     const folder = await tempFolder();
     const { code, stderr } = await runCli([

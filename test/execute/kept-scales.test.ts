@@ -3,7 +3,8 @@ import type { Layout } from "../../src/core/layout.ts";
 import { writeDemoModel } from "../../src/demo/demo-model.ts";
 import { runShards } from "../../src/execute/run-shards.ts";
 import { chooseBackend } from "../../src/native/addon.ts";
-import { type PlannedConversion, planConversion } from "../../src/plan-conversion.ts";
+import { planConversion } from "../../src/plan-conversion.ts";
+import type { PlannedConversion } from "../../src/plan-model.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
 const BACKEND = chooseBackend("auto");

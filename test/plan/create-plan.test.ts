@@ -5,7 +5,8 @@ import type { MlcConvertError } from "../../src/core/errors.ts";
 import { DEMO_SIZES, llamaCheckpoint } from "../../src/demo/demo-model.ts";
 import { writeSyntheticCheckpoint } from "../../src/demo/synthetic-checkpoint.ts";
 import type { SyntheticTensor } from "../../src/demo/synthetic-tensor.ts";
-import { type ConversionRequest, planConversion } from "../../src/plan-conversion.ts";
+import { planConversion } from "../../src/plan-conversion.ts";
+import type { ConversionRequest } from "../../src/plan-model.ts";
 import { failureOf } from "../support/failure-of.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
