@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
-import { createJob } from "../native/addon.ts";
 import type { Budget } from "./budget.ts";
+import { openJob, translated } from "./native-job.ts";
 
 const UINT8 = 6;
 const RAW = 0;
@@ -36,6 +36,7 @@ interface Found {
 /**
  * MD5 of several files or parts of files at once, hashed from where they lie.
  * @returns 32 hexadecimal digits a part; `undefined` where there is no such file or it is too short
+ * @throws {CheckpointError} where a file cannot be read, or changes while it is hashed
  */
 export async function hashFiles(
   parts: readonly HashedPart[],
@@ -57,7 +58,7 @@ export async function hashFiles(
   });
   const digests: (string | undefined)[] = parts.map(() => undefined);
   const { backend, budget } = settings;
-  const job = createJob({ sources, backend, ...budget, sync: false, map: true });
+  const job = openJob({ sources, backend, ...budget, sync: false, map: true });
   // Longest first: a part is one stream, so a long one must not be the last to begin.
   for (const { index, source, start, nbytes } of [...found].sort((a, b) => b.nbytes - a.nbytes)) {
     const program = nbytes === 0 ? Float64Array.from([0]) : copyProgram(source, start, nbytes);
@@ -71,6 +72,9 @@ export async function hashFiles(
     await job.start((id, md5) => {
       digests[id] = md5;
     });
+  } catch (error) {
+    settings.signal?.throwIfAborted();
+    throw translated(error);
   } finally {
     clearInterval(timer);
     settings.signal?.removeEventListener("abort", stop);

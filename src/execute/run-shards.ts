@@ -1,12 +1,18 @@
 import { join } from "node:path";
-import { CheckpointError, KernelError, MlcConvertError, OutputError } from "../core/errors.ts";
 import type { OnEvent } from "../core/events.ts";
 import type { Layout, Shard, ShardResult } from "../core/layout.ts";
 import type { TensorStatistics } from "../core/statistics.ts";
 import type { CheckpointFile } from "../core/tensor-info.ts";
-import { createJob, type JobDevice, type JobProgress, type NativeJob, STATISTICS } from "../native/addon.ts";
+import {
+  type JobDevice,
+  type JobOptions,
+  type JobProgress,
+  type NativeJob,
+  STATISTICS,
+} from "../native/addon.ts";
 import type { OutputTensor } from "../plan/plan.ts";
 import type { Budget } from "./budget.ts";
+import { openJob, translated } from "./native-job.ts";
 import { encodeShard } from "./program.ts";
 import { type Schedule, type ScheduledShard, schedule } from "./schedule.ts";
 
@@ -61,7 +67,7 @@ export async function runShards(
 ): Promise<RunOutcome> {
   hooks.signal?.throwIfAborted();
   const { files, sources } = mergeFiles(inputs);
-  const job = openJob(files, settings);
+  const job = openJob(jobOptions(files, settings));
   const { shards, pairs } = schedule(inputs.flatMap((input, output) => shardsLeft(input, output, sources)));
   shards.forEach((one, id) => {
     addShard(job, inputs[one.output] as RunInput, { id, measured: settings.measured, pairs, ...one });
@@ -83,7 +89,7 @@ export async function runShards(
     tellDeviceFailure(job, settings, hooks.onEvent);
   } catch (error) {
     hooks.signal?.throwIfAborted();
-    throw translate(error);
+    throw translated(error);
   } finally {
     clearInterval(timer);
     hooks.signal?.removeEventListener("abort", stop);
@@ -149,14 +155,10 @@ function progressTeller(inputs: readonly RunInput[], { job, shards, results, onE
 
 const sumBytes = (shards: readonly Shard[]): number => shards.reduce((sum, { nbytes }) => sum + nbytes, 0);
 
-function openJob(files: readonly CheckpointFile[], settings: RunSettings): NativeJob {
-  const sources = files.map(({ path, size }) => ({ path, size }));
+function jobOptions(files: readonly CheckpointFile[], settings: RunSettings): JobOptions {
   const { backend, budget, device, sync, map } = settings;
-  try {
-    return createJob({ sources, backend, ...budget, sync, map, ...(device && { device }) });
-  } catch (error) {
-    throw translate(error);
-  }
+  const sources = files.map(({ path, size }) => ({ path, size }));
+  return { sources, backend, ...budget, sync, map, ...(device && { device }) };
 }
 
 /** A GPU that was not insisted on may fail in the middle: the result is the same, but not what made it. */
@@ -197,24 +199,4 @@ function addShard(
     measured,
     program: encodeShard(tensors, shard, { float32AsBfloat16, sources, pairs }),
   });
-}
-
-const HINTS: Readonly<Record<string, string>> = {
-  E_DISK_FULL: "make room and run the same command again: it continues where it stopped",
-  E_SOURCE_CHANGED: "the file changed since its header was read; run the command again",
-  E_SOURCE_READ: "check the disk or network folder that holds the file, then run the same command again",
-  E_DEVICE: "run the same command with --device cpu: it continues where it stopped",
-};
-
-/** An error of the addon as an error of this package. */
-function translate(error: unknown): unknown {
-  if (error instanceof MlcConvertError || !(error instanceof Error)) return error;
-  const code = (error as { code?: unknown }).code;
-  if (typeof code !== "string") return error;
-  const hint = HINTS[code];
-  const details = hint === undefined ? { cause: error } : { cause: error, hint };
-  if (code.startsWith("E_SOURCE")) return new CheckpointError(code, error.message, details);
-  if (code === "E_DISK_FULL" || code.startsWith("E_OUTPUT"))
-    return new OutputError(code, error.message, details);
-  return new KernelError(code, error.message, details);
 }
