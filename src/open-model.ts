@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { type AcquireOptions, openHubModel } from "./acquire-model.ts";
 import { openConfigFolder } from "./chat-config/config-folder.ts";
 import { openCheckpoint } from "./checkpoint/open-checkpoint.ts";
@@ -78,9 +78,10 @@ export async function openLocalModel(request: ModelRequest): Promise<OpenedModel
   const { folder, name } = await locateConfig(request.model);
   const config = await (await openConfigFolder(folder)).readObject(name);
   if (!config) {
-    throw new SourceError("E_CONFIG_MISSING", `${folder}: expected config.json, found none`, {
-      hint: "name the folder of a Hugging Face checkpoint",
-    });
+    const hint = existsSync(join(folder, "mlc-chat-config.json"))
+      ? "this model is converted already; name the checkpoint that it was made from"
+      : "name the folder of a Hugging Face checkpoint";
+    throw new SourceError("E_CONFIG_MISSING", `${folder}: expected config.json, found none`, { hint });
   }
   if (opened) return { ...opened, folder, config };
   const source = request.source === undefined ? folder : resolve(request.source);

@@ -56,7 +56,7 @@ function tooLittle(threads: number, maxMemory: number, laneBytes: number): PlanE
   const [least, allowed] = [Math.ceil(needed / MIB), Math.floor(maxMemory / MIB)];
   return new PlanError(
     "E_MEMORY",
-    `${threads} threads need at least ${least} MiB, allowed are ${allowed} MiB`,
+    `${threads} ${threads === 1 ? "thread needs" : "threads need"} at least ${least} MiB, allowed are ${allowed} MiB`,
     { hint: "raise --max-memory or lower --threads" },
   );
 }

@@ -1,5 +1,5 @@
 import type { DType } from "../core/dtype.ts";
-import { UsageError } from "../core/errors.ts";
+import { unknownQuantization } from "./unknown-quantization.ts";
 
 /** Upstream's names of the quantizer families. */
 export type SchemeKind =
@@ -117,14 +117,16 @@ export const SCHEMES: readonly Scheme[] = [
 
 /**
  * Finds a scheme by upstream's name.
- * @throws {UsageError} `E_UNKNOWN_QUANTIZATION`, listing the names
+ * @throws {UsageError} `E_UNKNOWN_QUANTIZATION` with all names, and what was probably meant
  */
 export function schemeOf(name: string): Scheme {
   const scheme = SCHEMES.find((candidate) => candidate.name === name);
   if (scheme) return scheme;
-  throw new UsageError("E_UNKNOWN_QUANTIZATION", `unknown quantization "${name}"`, {
-    hint: `choose one of ${SCHEMES.map((candidate) => candidate.name).join(", ")}`,
-  });
+  throw unknownQuantization(
+    name,
+    "mlc",
+    SCHEMES.map((candidate) => candidate.name),
+  );
 }
 
 /** Storage dtype of a group scheme's packed words. */

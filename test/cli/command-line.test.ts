@@ -37,6 +37,15 @@ describe("the command line", () => {
       "E_CONFIG_MISSING",
     ],
     [
+      "a model that is converted already",
+      3,
+      async (folder) => {
+        await writeFile(join(folder, "mlc-chat-config.json"), "{}");
+        return [folder, "-q", "q0f16", "-o", join(folder, "o")];
+      },
+      "name the checkpoint that it was made from",
+    ],
+    [
       "a damaged weight file",
       4,
       async (folder, model) => {

@@ -27,6 +27,7 @@ describe("the memory budget", () => {
     expect(error.message).toBe("64 threads need at least 384 MiB, allowed are 256 MiB");
     expect(() => budgetOf(64, 384 * MIB)).not.toThrow();
     expect(() => budgetOf(64, 383 * MIB)).toThrow("64 threads need");
+    expect(() => budgetOf(1, MIB)).toThrow("1 thread needs");
   });
 });
 describe("the budget of a GPU", () => {

@@ -1,5 +1,5 @@
 import { type DType, layoutOf } from "../../core/dtype.ts";
-import { UsageError } from "../../core/errors.ts";
+import { unknownQuantization } from "../unknown-quantization.ts";
 
 /** One way to quantize a whole model; `general.file_type` names it. */
 export interface GgufMixture {
@@ -38,15 +38,17 @@ const SHORT_NAMES: Readonly<Record<string, string>> = { Q3_K: "Q3_K_M", Q4_K: "Q
 
 /**
  * Finds a mixture by its customary name, in any case.
- * @throws {UsageError} `E_UNKNOWN_QUANTIZATION`, listing the names
+ * @throws {UsageError} `E_UNKNOWN_QUANTIZATION` with all names, and what was probably meant
  */
 export function ggufMixtureOf(name: string): GgufMixture {
   const upper = name.toUpperCase();
   const found = GGUF_MIXTURES.find((each) => each.name === (SHORT_NAMES[upper] ?? upper));
   if (found) return found;
-  throw new UsageError("E_UNKNOWN_QUANTIZATION", `unknown GGUF quantization "${name}"`, {
-    hint: `choose one of ${GGUF_MIXTURES.map((each) => each.name).join(", ")}`,
-  });
+  throw unknownQuantization(
+    name,
+    "gguf",
+    GGUF_MIXTURES.map((each) => each.name),
+  );
 }
 
 /** What the rules look at besides names. */
