@@ -78,10 +78,12 @@ export async function openLocalModel(request: ModelRequest): Promise<OpenedModel
   const { folder, name } = await locateConfig(request.model);
   const config = await (await openConfigFolder(folder)).readObject(name);
   if (!config) {
-    const hint = existsSync(join(folder, "mlc-chat-config.json"))
-      ? "this model is converted already; name the checkpoint that it was made from"
-      : "name the folder of a Hugging Face checkpoint";
-    throw new SourceError("E_CONFIG_MISSING", `${folder}: expected config.json, found none`, { hint });
+    const isConverted = existsSync(join(folder, "mlc-chat-config.json"));
+    throw new SourceError("E_CONFIG_MISSING", `${folder}: expected config.json, found none`, {
+      hint: isConverted
+        ? "this model is converted already; name the checkpoint that it was made from"
+        : "name the folder of a Hugging Face checkpoint",
+    });
   }
   if (opened) return { ...opened, folder, config };
   const source = request.source === undefined ? folder : resolve(request.source);
