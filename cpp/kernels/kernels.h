@@ -64,7 +64,8 @@ struct Statistics {
 // How made elements lie in memory: floats, fp8, or q4f16_ft's codes (one a byte, 8 is zero).
 enum class Stored : uint8_t { kF32, kF16, kBf16, kE4m3, kE5m2, kFtCode };
 
-// kE4m3, kE5m2 and kFtCode are made from f16.
+// kE4m3, kE5m2 and kFtCode are made from f16. Whoever looks at f32 or f16 that was made from
+// another dtype may rely on it that ElementKernels::cast made it.
 struct CompareArgs {
   DType from;   // kF32, kF16 or kBf16
   DType model;  // the dtype whose range counts

@@ -30,6 +30,12 @@ static inline void add_sixteen(size_t at, __m512 value, __m512 made, __m512 scal
   sums->errors = _mm512_range_ps(sums->errors, error, kLargerMagnitude);
 }
 
+// 32 elements that are stored without an error.
+static inline void add_values(__m512 first, __m512 second, BlockSums* sums) {
+  sums->squared_value[0] = _mm512_fmadd_ps(first, first, sums->squared_value[0]);
+  sums->squared_value[1] = _mm512_fmadd_ps(second, second, sums->squared_value[1]);
+}
+
 // Whether all was finite: a NaN or an infinity shows in the squares, a value that was rounded to
 // infinity in the errors.
 static inline bool all_finite(const BlockSums& sums) {
