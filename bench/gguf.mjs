@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { readGguf } from "../dist/checkpoint/gguf.js";
 import { makeModel } from "./model.mjs";
+import { median } from "./process.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({
@@ -63,7 +64,6 @@ const timed = (work) => {
   work();
   return (performance.now() - start) / 1000;
 };
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 
 /** MD5 of every tensor's bytes, by name. */
 async function digests(path) {

@@ -7,6 +7,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { convert, listBackends } from "../dist/index.js";
 import { makeModel } from "./model.mjs";
+import { median } from "./process.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -33,11 +34,6 @@ async function timeOf(request) {
   const wall = Number(process.hrtime.bigint() - started) / 1e9;
   await rm(output, { recursive: true });
   return { wall, processor: (user + system) / 1e6 };
-}
-
-function median(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
 }
 
 try {

@@ -77,10 +77,11 @@ Status SourceFile::open(const std::string& path, uint64_t size, bool map) {
   if (fd < 0) return system_error("E_SOURCE_READ", "cannot open", path);
   handle_ = fd;
   size_ = size;
-  struct stat info;
-  if (fstat(fd, &info) == 0) modified_ = modified_at(info);
-  const Status status = check();
+  Facts facts;
+  Status status = inspect(&facts);
+  if (status.is_ok()) status = check_size(facts.size);
   if (!status.is_ok()) return status;
+  modified_ = facts.modified;
   if (!map || size == 0) return Status::ok();
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   if (data == MAP_FAILED) return system_error("E_SOURCE_READ", "cannot map", path);
@@ -89,20 +90,13 @@ Status SourceFile::open(const std::string& path, uint64_t size, bool map) {
   return Status::ok();
 }
 
-Status SourceFile::check() const {
+Status SourceFile::inspect(Facts* facts) const {
   struct stat info;
   if (fstat(static_cast<int>(handle_), &info) != 0) {
     return system_error("E_SOURCE_READ", "cannot inspect", path_);
   }
-  if (static_cast<uint64_t>(info.st_size) != size_) {
-    return Status::error("E_SOURCE_CHANGED", path_ + ": expected " + std::to_string(size_) +
-                                                 " bytes, found " + std::to_string(info.st_size));
-  }
-  if (modified_at(info) != modified_) {
-    return Status::error("E_SOURCE_CHANGED", path_ + ": was written to while it was read");
-  }
-  if (!has_lost_pages()) return Status::ok();
-  return Status::error("E_SOURCE_READ", "cannot read " + path_ + ": its disk failed");
+  *facts = {static_cast<uint64_t>(info.st_size), modified_at(info)};
+  return Status::ok();
 }
 
 const uint8_t* SourceFile::bytes(uint64_t offset, size_t count, uint8_t* scratch) const {

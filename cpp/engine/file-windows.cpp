@@ -70,7 +70,9 @@ Status SourceFile::open(const std::string& path, uint64_t size, bool map) {
   if (file == INVALID_HANDLE_VALUE) return system_error("E_SOURCE_READ", "cannot open", path);
   handle_ = reinterpret_cast<intptr_t>(file);
   size_ = size;
-  const Status status = check();
+  Facts facts;
+  Status status = inspect(&facts);
+  if (status.is_ok()) status = check_size(facts.size);
   if (!status.is_ok()) return status;
   if (!map || size == 0) return Status::ok();
   HANDLE mapping = CreateFileMappingW(file, nullptr, PAGE_READONLY, 0, 0, nullptr);
@@ -80,14 +82,13 @@ Status SourceFile::open(const std::string& path, uint64_t size, bool map) {
   return data_ == nullptr ? system_error("E_SOURCE_READ", "cannot map", path) : Status::ok();
 }
 
-Status SourceFile::check() const {
+Status SourceFile::inspect(Facts* facts) const {
   LARGE_INTEGER found;
   if (!GetFileSizeEx(as_handle(handle_), &found)) {
     return system_error("E_SOURCE_READ", "cannot inspect", path_);
   }
-  if (static_cast<uint64_t>(found.QuadPart) == size_) return Status::ok();
-  return Status::error("E_SOURCE_CHANGED", path_ + ": expected " + std::to_string(size_) +
-                                               " bytes, found " + std::to_string(found.QuadPart));
+  facts->size = static_cast<uint64_t>(found.QuadPart);
+  return Status::ok();
 }
 
 const uint8_t* SourceFile::bytes(uint64_t offset, size_t count, uint8_t* scratch) const {

@@ -38,10 +38,18 @@ class SourceFile {
   void release(uint64_t offset, uint64_t count) const;
 
  private:
+  struct Facts {
+    uint64_t size = 0;
+    int64_t modified = 0;  // when; always 0 where nobody can write to an open file
+  };
+
+  Status inspect(Facts* facts) const;
+  Status check_size(uint64_t found) const;
+
   std::string path_;
   uint64_t size_ = 0;
+  int64_t modified_ = 0;
   const uint8_t* data_ = nullptr;
-  int64_t modified_ = 0;  // when; 0 where nobody can write to an open file
   PageGuard guard_;
   intptr_t handle_ = -1;
 };

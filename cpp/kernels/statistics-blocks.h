@@ -16,6 +16,21 @@ constexpr size_t width_of(Stored stored) {
   return stored == Stored::kF32 ? 4 : stored == Stored::kF16 || stored == Stored::kBf16 ? 2 : 1;
 }
 
+// Whether 32 elements are surely stored as they are: f32 keeps every bf16 and f16; f16 keeps bf16,
+// which has eight significant bits, from 2^-17 on. Where it is asked, Isa has
+//   template <uint32_t kLeast, uint32_t kLimit> static bool all_within(const uint8_t* src)
+//                                               of 32 magnitudes of two bytes, the limit excluded
+template <class Isa, DType From, Stored S>
+bool are_kept(const uint8_t* src) {
+  if constexpr (S == Stored::kF16 && From == DType::kBf16) {
+    constexpr uint32_t kLeast = 0x3700;
+    return Isa::template all_within<kLeast, first_lost(From, DType::kF16)>(src);
+  } else {
+    (void)src;
+    return S == Stored::kF32 && From != DType::kF32;
+  }
+}
+
 // A block with anything that is lost or not finite is the reference's.
 template <class Isa>
 void count(DType from, DType model, const uint8_t* src, size_t count, Statistics* out) {

@@ -122,11 +122,7 @@ export const SCHEMES: readonly Scheme[] = [
 export function schemeOf(name: string): Scheme {
   const scheme = SCHEMES.find((candidate) => candidate.name === name);
   if (scheme) return scheme;
-  throw unknownQuantization(
-    name,
-    "mlc",
-    SCHEMES.map((candidate) => candidate.name),
-  );
+  throw unknownQuantization(name, "mlc", SCHEMES);
 }
 
 /** Storage dtype of a group scheme's packed words. */

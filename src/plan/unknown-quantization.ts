@@ -21,7 +21,12 @@ const NAMINGS: Readonly<Record<Format, Naming>> = {
 };
 
 /** The error for a quantization that `format` does not have, with what was probably meant. */
-export function unknownQuantization(name: string, format: Format, names: readonly string[]): UsageError {
+export function unknownQuantization(
+  name: string,
+  format: Format,
+  known: readonly { readonly name: string }[],
+): UsageError {
+  const names = known.map((each) => each.name);
   const { title } = NAMINGS[format];
   const other = NAMINGS[format === "mlc" ? "gguf" : "mlc"];
   const meant = nearest(name, names);

@@ -64,7 +64,7 @@ describe.skipIf(process.platform === "win32")("a source that changes while it is
 
 /** Maps a file in a thread, which takes the addon along when it ends, or in the process itself; then waits. */
 const PROCESS = `
-  const { Worker, isMainThread } = require("node:worker_threads");
+  const { Worker } = require("node:worker_threads");
   const [options, where] = JSON.parse(process.argv.at(-1));
   const map = "new (require(" + JSON.stringify(where.require) + ")(" + JSON.stringify(where.root) + ").Job)("
     + JSON.stringify(options) + ")";

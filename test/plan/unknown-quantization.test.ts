@@ -1,16 +1,7 @@
 import { expect, it } from "vitest";
 import { ggufMixtureOf } from "../../src/plan/gguf/mixture.ts";
 import { schemeOf } from "../../src/plan/scheme.ts";
-
-const hintOf = (find: () => unknown): string => {
-  try {
-    find();
-  } catch (error) {
-    expect(error).toMatchObject({ code: "E_UNKNOWN_QUANTIZATION" });
-    return (error as { hint: string }).hint;
-  }
-  return expect.fail("expected an error, found none");
-};
+import { failureOf } from "../support/failure-of.ts";
 
 it.each([
   [schemeOf, "q4f16-1", "did you mean q4f16_1? choose one of q0f16, "],
@@ -19,6 +10,8 @@ it.each([
   [schemeOf, "nonsense", "choose one of q0f16, "],
   [ggufMixtureOf, "q4_k_n", "did you mean Q4_K_S? choose one of F32, "],
   [ggufMixtureOf, "q4f16_1", "for a quantization of MLC-LLM leave --format gguf out, or choose one of F32, "],
-])("%o hints at what %s was meant to be", (find, name, hint) => {
-  expect(hintOf(() => find(name)).slice(0, hint.length)).toBe(hint);
+])("%o hints at what %s was meant to be", async (find, name, hint) => {
+  const error = await failureOf(() => find(name));
+  expect(error.code).toBe("E_UNKNOWN_QUANTIZATION");
+  expect(error.hint?.slice(0, hint.length)).toBe(hint);
 });

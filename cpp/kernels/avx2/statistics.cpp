@@ -70,24 +70,6 @@ struct Sums {
   __m256 errors;
 };
 
-// Whether 32 elements are surely stored as they are: f32 keeps every bf16 and f16; f16 keeps bf16,
-// which has eight significant bits, from 2^-17 on.
-template <DType From, Stored S>
-bool are_kept(const uint8_t* src) {
-  if (S == Stored::kF32) return From != DType::kF32;
-  if (S != Stored::kF16 || From != DType::kBf16) return false;
-  constexpr short kLeast = 0x3700;
-  constexpr short kFirstLost = static_cast<short>(first_lost(DType::kBf16, DType::kF16));
-  __m256i strange = _mm256_setzero_si256();
-  for (size_t i = 0; i < 2; ++i) {
-    const __m256i magnitude = _mm256_and_si256(load256(src + i * 32), _mm256_set1_epi16(0x7FFF));
-    strange = _mm256_or_si256(strange, _mm256_cmpgt_epi16(_mm256_set1_epi16(kLeast), magnitude));
-    strange =
-        _mm256_or_si256(strange, _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(kFirstLost - 1)));
-  }
-  return _mm256_testz_si256(strange, strange) != 0;
-}
-
 // 32 elements that are stored without an error.
 template <DType From>
 void add_values(const uint8_t* src, Sums* sums) {
@@ -128,6 +110,19 @@ struct Avx2Lost {
     return width == 2 ? largest16(src, count) : largest32(src, count);
   }
 
+  template <uint32_t kLeast, uint32_t kLimit>
+  static bool all_within(const uint8_t* src) {
+    const __m256i least = _mm256_set1_epi16(kLeast);
+    const __m256i most = _mm256_set1_epi16(kLimit - 1);
+    __m256i outside = _mm256_setzero_si256();
+    for (size_t i = 0; i < 2; ++i) {
+      const __m256i magnitude = _mm256_and_si256(load256(src + i * 32), _mm256_set1_epi16(0x7FFF));
+      outside = _mm256_or_si256(outside, _mm256_cmpgt_epi16(least, magnitude));
+      outside = _mm256_or_si256(outside, _mm256_cmpgt_epi16(magnitude, most));
+    }
+    return _mm256_testz_si256(outside, outside) != 0;
+  }
+
   template <DType From, Stored S>
   static void block(const CompareArgs& args, Statistics* out) {
     const __m256 scale = _mm256_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
@@ -136,7 +131,7 @@ struct Avx2Lost {
     size_t i = 0;
     for (; i + 32 <= args.count; i += 32) {
       const uint8_t* src = args.src + i * width_of(From);
-      if (are_kept<From, S>(src)) {
+      if (are_kept<Avx2Lost, From, S>(src)) {
         add_values<From>(src, &sums);
       } else {
         add32<From, S>(src, args.made + i * width_of(S), scale, &sums);

@@ -50,6 +50,17 @@ static inline bool all_finite(const BlockSums& sums) {
           _mm512_cmp_ps_mask(sums.errors, largest, _CMP_LE_OQ)) == kAllLanes;
 }
 
+// Takes `step(at, lanes)` through a block, without masks but at its end.
+template <class Step>
+static inline void by_sixteens(size_t count, Step step) {
+  size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    step(i, kAllLanes);
+    step(i + 16, kAllLanes);
+  }
+  for (; i < count; i += 16) step(i, first_lanes(count - i));
+}
+
 // Adds the sums of `args`, or what the reference finds where something is lost or not finite.
 static inline void add_block(const BlockSums& sums, const CompareArgs& args, Statistics* out) {
   if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);

@@ -78,29 +78,16 @@ Encoded encode16(__m512 dividend, __m512 divisor) {
   return {_mm512_cvtepi32_epi8(_mm512_or_si512(sign, number)), stands_for};
 }
 
-// Sixteen elements from `at` on.
-template <class F, bool kScaled, bool kMeasured>
-void encode_sixteen(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 divisor,
-                    uint8_t* dst, BlockSums* sums) {
-  const __m512 dividend = load16<DType::kF16>(args.src + at * 2, lanes);
-  const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
-  _mm_mask_storeu_epi8(dst + at, lanes, encoded.bytes);
-  if (kMeasured) add_sixteen(at, _mm512_abs_ps(dividend), encoded.magnitude, divisor, sums);
-}
-
 template <class F, bool kScaled, bool kMeasured>
 BlockSums encode_block(const CompareArgs& args, uint8_t* dst) {
   const __m512 divisor = _mm512_set1_ps(args.scale);
   BlockSums sums = no_block_sums();
-  size_t i = 0;
-  for (; i + 32 <= args.count; i += 32) {
-    encode_sixteen<F, kScaled, kMeasured>(args, i, kAllLanes, divisor, dst, &sums);
-    encode_sixteen<F, kScaled, kMeasured>(args, i + 16, kAllLanes, divisor, dst, &sums);
-  }
-  for (; i < args.count; i += 16) {
-    const __mmask16 lanes = first_lanes(args.count - i);
-    encode_sixteen<F, kScaled, kMeasured>(args, i, lanes, divisor, dst, &sums);
-  }
+  by_sixteens(args.count, [&](size_t at, __mmask16 lanes) {
+    const __m512 dividend = load16<DType::kF16>(args.src + at * 2, lanes);
+    const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
+    _mm_mask_storeu_epi8(dst + at, lanes, encoded.bytes);
+    if (kMeasured) add_sixteen(at, _mm512_abs_ps(dividend), encoded.magnitude, divisor, &sums);
+  });
   return sums;
 }
 

@@ -24,29 +24,17 @@ __m512i codes16(__m512 w, __m512 divisor) {
   return _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(7.0f)));
 }
 
-// Sixteen elements from `at` on.
-template <bool kMeasured>
-void quantize_sixteen(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 divisor,
-                      uint8_t* codes, BlockSums* sums) {
-  const __m512 w = load16<DType::kF16>(args.src + at * 2, lanes);
-  const __m512i around_zero = codes16(w, divisor);
-  const __m512i code = _mm512_add_epi32(around_zero, _mm512_set1_epi32(8));
-  _mm_mask_storeu_epi8(codes + at, lanes, _mm512_cvtepi32_epi8(code));
-  if (kMeasured) add_sixteen(at, w, _mm512_maskz_cvtepi32_ps(lanes, around_zero), divisor, sums);
-}
-
 template <bool kMeasured>
 BlockSums quantize_block(const CompareArgs& args, uint8_t* codes) {
   const __m512 divisor = _mm512_set1_ps(args.scale);
   BlockSums sums = no_block_sums();
-  size_t i = 0;
-  for (; i + 32 <= args.count; i += 32) {
-    quantize_sixteen<kMeasured>(args, i, kAllLanes, divisor, codes, &sums);
-    quantize_sixteen<kMeasured>(args, i + 16, kAllLanes, divisor, codes, &sums);
-  }
-  for (; i < args.count; i += 16) {
-    quantize_sixteen<kMeasured>(args, i, first_lanes(args.count - i), divisor, codes, &sums);
-  }
+  by_sixteens(args.count, [&](size_t at, __mmask16 lanes) {
+    const __m512 w = load16<DType::kF16>(args.src + at * 2, lanes);
+    const __m512i around_zero = codes16(w, divisor);
+    const __m512i code = _mm512_add_epi32(around_zero, _mm512_set1_epi32(8));
+    _mm_mask_storeu_epi8(codes + at, lanes, _mm512_cvtepi32_epi8(code));
+    if (kMeasured) add_sixteen(at, w, _mm512_maskz_cvtepi32_ps(lanes, around_zero), divisor, &sums);
+  });
   return sums;
 }
 

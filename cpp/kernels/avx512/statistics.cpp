@@ -56,22 +56,16 @@ void add(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 scale, Bloc
   add_sixteen(at, value, load_stored<S>(args.made + at * width_of(S), lanes), scale, sums);
 }
 
-// Whether 32 elements are surely stored as they are: f32 keeps every bf16 and f16; f16 keeps bf16,
-// which has eight significant bits, from 2^-17 on.
-template <DType From, Stored S>
-bool are_kept(const uint8_t* src) {
-  if (S == Stored::kF32) return From != DType::kF32;
-  if (S != Stored::kF16 || From != DType::kBf16) return false;
-  constexpr uint32_t kLeast = 0x3700;
-  constexpr uint32_t kKept = first_lost(DType::kBf16, DType::kF16) - kLeast;
-  const __m512i magnitude = _mm512_and_si512(load512(src), _mm512_set1_epi16(0x7FFF));
-  const __m512i above = _mm512_sub_epi16(magnitude, _mm512_set1_epi16(kLeast));
-  return _mm512_cmplt_epu16_mask(above, _mm512_set1_epi16(kKept)) == ~__mmask32{0};
-}
-
 struct Avx512Lost {
   static uint32_t largest(const uint8_t* src, size_t width, size_t count) {
     return width == 2 ? largest16(src, count) : largest32(src, count);
+  }
+
+  template <uint32_t kLeast, uint32_t kLimit>
+  static bool all_within(const uint8_t* src) {
+    const __m512i magnitude = _mm512_and_si512(load512(src), _mm512_set1_epi16(0x7FFF));
+    const __m512i above = _mm512_sub_epi16(magnitude, _mm512_set1_epi16(kLeast));
+    return _mm512_cmplt_epu16_mask(above, _mm512_set1_epi16(kLimit - kLeast)) == ~__mmask32{0};
   }
 
   template <DType From, Stored S>
@@ -81,7 +75,7 @@ struct Avx512Lost {
     size_t i = 0;
     for (; i + 32 <= args.count; i += 32) {
       const uint8_t* src = args.src + i * width_of(From);
-      if (are_kept<From, S>(src)) {
+      if (are_kept<Avx512Lost, From, S>(src)) {
         add_values(load16<From>(src), load16<From>(src + 16 * width_of(From)), &sums);
         continue;
       }

@@ -44,11 +44,7 @@ export function ggufMixtureOf(name: string): GgufMixture {
   const upper = name.toUpperCase();
   const found = GGUF_MIXTURES.find((each) => each.name === (SHORT_NAMES[upper] ?? upper));
   if (found) return found;
-  throw unknownQuantization(
-    name,
-    "gguf",
-    GGUF_MIXTURES.map((each) => each.name),
-  );
+  throw unknownQuantization(name, "gguf", GGUF_MIXTURES);
 }
 
 /** What the rules look at besides names. */
