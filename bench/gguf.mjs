@@ -50,7 +50,7 @@ for (const name of ["tokenizer.json", "tokenizer_config.json"])
 
 const convert = (source, type, output) =>
   execFileSync(process.execPath, [
-    ...[join(ROOT, "dist/cli/main.js"), source, "--format", "gguf", "-q", type, "-o", output],
+    ...[join(ROOT, "dist/cli/main.cjs"), source, "--format", "gguf", "-q", type, "-o", output],
     ...["--force", "--no-fsync", "--quiet", "--threads", values.threads],
   ]);
 const theirs = (source, type, output) =>

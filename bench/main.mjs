@@ -4,7 +4,7 @@
 // Prints seconds, GB/s of source, peak anonymous memory, the floor and the ratio to it, how long Ctrl-C takes, and
 // ratios to the baseline; gates nothing. `node bench/plot.mjs FILE` draws the JSON.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -40,13 +40,19 @@ function convertArgs({ model, scheme, threads }) {
     "--weights-only",
     "--json",
   ];
-  return [join(ROOT, "dist/cli/main.js"), "convert", model, ...options];
+  return [join(ROOT, "dist/cli/main.cjs"), "convert", model, ...options];
 }
 
 async function convertOnce(one) {
   rmSync(OUTPUT, { recursive: true, force: true });
   const { seconds, peak, last } = await runProcess(process.execPath, convertArgs(one));
   return { seconds, peak, report: JSON.parse(last) };
+}
+
+/** Bytes of the longest shard of the last conversion. */
+function longestShard() {
+  const { records } = JSON.parse(readFileSync(join(OUTPUT, "tensor-cache.json"), "utf8"));
+  return Math.max(...records.map(({ nbytes }) => nbytes));
 }
 
 /** Milliseconds from Ctrl-C in the middle of a conversion to the end of the process. */
@@ -64,10 +70,10 @@ async function cancelOnce(one) {
 }
 
 /** Each phase alone at full speed, in seconds on all threads. */
-function floorOf({ source, scheme, nbytes, threads }) {
+function floorOf({ source, scheme, nbytes, longest, threads }) {
   const folder = join(values.folder, "floor");
   mkdirSync(folder, { recursive: true });
-  const args = [source, folder, String(nbytes), threads, scheme];
+  const args = [source, folder, String(nbytes), String(longest), threads, scheme];
   const result = spawnSync(join(ROOT, "build/bench-floor"), args, { encoding: "utf8" });
   rmSync(folder, { recursive: true, force: true });
   if (result.status !== 0) throw new Error(`bench-floor failed: ${result.stderr}`);
@@ -79,11 +85,12 @@ async function measure(name, scheme, threads) {
   const one = { model, scheme, threads };
   const source = join(model, "model.safetensors");
   await convertOnce(one);
+  const longest = longestShard();
   const runs = [];
   const floors = [];
   for (let i = 0; i < Number(values.runs); i++) {
     runs.push(await convertOnce(one));
-    floors.push(floorOf({ source, scheme, nbytes: runs[0].report.nbytes, threads }));
+    floors.push(floorOf({ source, scheme, nbytes: runs[0].report.nbytes, longest, threads }));
   }
   const seconds = median(runs.map((run) => run.seconds));
   const { report } = runs.find((run) => run.seconds === seconds);

@@ -1,7 +1,7 @@
-// Joins the modules that tsc compiled into few files, because opening and linking a hundred small ones takes longer
-// than planning a model: the entries keep their places in dist/, what they share goes to dist/chunks/. Packages
-// stay outside.
-import { readdirSync, rmSync } from "node:fs";
+// Joins the modules that tsc compiled into few CommonJS files, because opening and linking a hundred modules takes
+// longer than planning a model: the entries keep their places in dist/, what they share goes to dist/chunks/. Packages
+// stay outside. What `import` finds, dist/index.js, hands on what dist/index.cjs has.
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 
@@ -19,13 +19,18 @@ const bundle = await rolldown({
 rmSync(`${DIST}/chunks`, { recursive: true, force: true });
 const { output } = await bundle.write({
   dir: DIST,
-  entryFileNames: "[name].js",
-  chunkFileNames: "chunks/[name]-[hash].js",
+  format: "cjs",
+  entryFileNames: "[name].cjs",
+  chunkFileNames: "chunks/[name]-[hash].cjs",
   comments: false,
 });
 await bundle.close();
 
 // core/package-root.ts looks for the package two folders up, so it must not have ended in an entry that lies elsewhere.
-const index = output.find(({ fileName }) => fileName === "index.js");
-if (index.code.includes("import.meta.url"))
-  throw new Error("bundle: dist/index.js looks for files beside itself");
+const index = output.find(({ fileName }) => fileName === "index.cjs");
+if (index.code.includes("__filename"))
+  throw new Error("bundle: dist/index.cjs looks for files beside itself");
+const names = index.exports.join(", ");
+writeFileSync(`${DIST}/index.js`, `import core from "./index.cjs";\nexport const { ${names} } = core;\n`);
+writeFileSync(`${DIST}/index.d.cts`, 'export * from "./index.js";\n');
+rmSync(`${DIST}/cli/main.js`);

@@ -37,7 +37,7 @@ if (!built) run([process.execPath, "scripts/prebuild.mjs", "--arch", "arm64"]);
 
 const folder = mkdtempSync(join(tmpdir(), "mlc-convert-arm64-"));
 try {
-  const demo = [...node, "dist/cli/main.js", "demo", "--quiet", "--output", join(folder, "model")];
+  const demo = [...node, "dist/cli/main.cjs", "demo", "--quiet", "--output", join(folder, "model")];
   run(demo, { PREBUILDS_ONLY: "1" });
   console.log("ok: the demo converts and verifies under arm64");
   run([process.execPath, "node_modules/vitest/vitest.mjs", "run", "test/native/arm64.test.ts"], {

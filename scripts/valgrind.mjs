@@ -39,7 +39,7 @@ try {
   const backend = process.arch === "x64" ? "avx2" : "neon";
   const kernels = [join(BUILD, "kernel-check"), "--backend", backend, "--random", RANDOM_CALLS];
   // One thread for V8's own work: valgrind runs one at a time, and waiting threads only delay it.
-  const demo = ["dist/cli/main.js", "demo", "--quiet", "--output", join(folder, "model")];
+  const demo = ["dist/cli/main.cjs", "demo", "--quiet", "--output", join(folder, "model")];
   await Promise.all([valgrind(...kernels), valgrind(process.execPath, "--single-threaded", ...demo)]);
   console.log("ok: kernels and a conversion, nothing found");
 } finally {

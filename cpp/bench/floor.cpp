@@ -1,8 +1,10 @@
 // What the machine can do at best: every phase of a conversion alone, on all threads, without Node.
-//   bench-floor SOURCE FOLDER OUTPUT_BYTES THREADS SCHEME
+//   bench-floor SOURCE FOLDER OUTPUT_BYTES LONGEST_SHARD THREADS SCHEME
 // reads SOURCE (mapped), quantizes or casts as many bytes of bfloat16 from cache as SCHEME says
-// (q4f16_1, q3f16_0, q0f32 and their like), hashes OUTPUT_BYTES in lanes from cache, and writes
-// OUTPUT_BYTES into new files of FOLDER. Prints seconds as JSON.
+// (q4f16_1, q3f16_0, q0f32 and their like), hashes OUTPUT_BYTES from cache, and writes OUTPUT_BYTES
+// into new files of FOLDER. MD5 goes in full vectors of lanes, but for a shard of LONGEST_SHARD
+// bytes that is longer than a lane's share: that one is a stream of its own. Prints seconds of
+// work divided by the threads as JSON.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -112,20 +114,29 @@ void compute_share(const mlc::KernelTable& kernels, const Scheme& scheme, const 
   }
 }
 
-void hash_share(const mlc::Md5Kernels& md5, uint64_t bytes) {
+void hash_share(const mlc::Md5Kernels& md5, uint64_t bytes, size_t lanes) {
   constexpr size_t kLaneBytes = 64 * 1024;
   // Staggered: equal page offsets would compete for the same cache sets.
-  std::vector<uint8_t> data(md5.lanes * (kLaneBytes + 320));
-  std::vector<mlc::Md5State> states(md5.lanes);
+  std::vector<uint8_t> data(lanes * (kLaneBytes + 320));
+  std::vector<mlc::Md5State> states(lanes);
   std::vector<mlc::Md5State*> state_of;
   std::vector<const uint8_t*> data_of;
-  for (size_t lane = 0; lane < md5.lanes; ++lane) {
+  for (size_t lane = 0; lane < lanes; ++lane) {
     state_of.push_back(&states[lane]);
     data_of.push_back(data.data() + lane * (kLaneBytes + 320));
   }
-  for (uint64_t done = 0; done < bytes; done += md5.lanes * kLaneBytes) {
-    md5.update(state_of.data(), data_of.data(), kLaneBytes / 64, md5.lanes);
+  for (uint64_t done = 0; done < bytes; done += lanes * kLaneBytes) {
+    md5.update(state_of.data(), data_of.data(), kLaneBytes / 64, lanes);
   }
+}
+
+// Vectors hold all shards only where the longest is no longer than what each lane gets.
+double hash(const mlc::Md5Kernels& md5, uint64_t output, uint64_t longest, size_t threads) {
+  const uint64_t alone = longest > output / md5.lanes ? longest : 0;
+  const double stream = on_threads(1, [&](size_t) { hash_share(md5, alone, 1); });
+  const uint64_t share = (output - alone) / threads;
+  return stream / static_cast<double>(threads) +
+         on_threads(threads, [&](size_t) { hash_share(md5, share, md5.lanes); });
 }
 
 void write_share(const std::string& prefix, uint64_t bytes) {
@@ -146,13 +157,15 @@ void write_share(const std::string& prefix, uint64_t bytes) {
 
 int main(int argc, char** argv) {
   Scheme scheme;
-  if (argc != 6 || !parse_scheme(argv[5], &scheme)) {
-    std::fprintf(stderr, "usage: bench-floor SOURCE FOLDER OUTPUT_BYTES THREADS SCHEME\n");
+  if (argc != 7 || !parse_scheme(argv[6], &scheme)) {
+    std::fprintf(stderr,
+                 "usage: bench-floor SOURCE FOLDER OUTPUT_BYTES LONGEST_SHARD THREADS SCHEME\n");
     return 2;
   }
   const std::string folder = argv[2];
   const uint64_t output = std::strtoull(argv[3], nullptr, 10);
-  const size_t threads = std::strtoull(argv[4], nullptr, 10);
+  const uint64_t longest = std::strtoull(argv[4], nullptr, 10);
+  const size_t threads = std::strtoull(argv[5], nullptr, 10);
   std::FILE* handle = std::fopen(argv[1], "rb");
   if (handle == nullptr || std::fseek(handle, 0, SEEK_END) != 0) return 2;
   const uint64_t size = static_cast<uint64_t>(std::ftell(handle));
@@ -167,11 +180,11 @@ int main(int argc, char** argv) {
   const double read = on_threads(threads, [&](size_t i) { read_share(data + i * share, share); });
   const double compute =
       on_threads(threads, [&](size_t) { compute_share(kernels, scheme, data + size / 2, share); });
-  const double hash = on_threads(threads, [&](size_t) { hash_share(kernels.md5, output_share); });
+  const double hashing = hash(kernels.md5, output, longest, threads);
   const double write = on_threads(threads, [&](size_t i) {
     write_share(folder + "/floor-" + std::to_string(i) + "-", output_share);
   });
   std::printf("{\"backend\":\"%s\",\"read\":%.6f,\"compute\":%.6f,\"hash\":%.6f,\"write\":%.6f}\n",
-              kernels.name, read, compute, hash, write);
+              kernels.name, read, compute, hashing, write);
   return 0;
 }

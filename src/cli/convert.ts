@@ -9,7 +9,7 @@ import { type MemoryFlags, withMemoryOptions } from "./memory-options.ts";
 import { byteSize, collect, deviceName, positiveInteger, shardRange } from "./option-types.ts";
 import { runCommand } from "./run-command.ts";
 import { toSourceOptions, withoutSourceFlags } from "./source-flags.ts";
-import { formatBytes, formatCount, formatSeconds } from "./units.ts";
+import { formatBytes, formatCount, formatSeconds, formatWhole } from "./units.ts";
 
 interface ConvertFlags extends ConversionFlags, ChatFlags, MemoryFlags {
   readonly quantization: readonly string[];
@@ -140,7 +140,7 @@ function losses({ statistics }: ConversionReport): readonly string[] {
   if (!statistics) return [];
   const decibels = (value: number | null): string => (value === null ? "lossless" : `${value.toFixed(1)} dB`);
   const sum = (count: (row: TensorQuality) => number): string =>
-    statistics.reduce((total, row) => total + count(row), 0).toLocaleString("en-US");
+    formatWhole(statistics.reduce((total, row) => total + count(row), 0));
   return [
     "Lowest signal-to-noise:",
     ...worstOf(statistics, WORST_SHOWN).map(
@@ -160,7 +160,7 @@ export function summary(report: ConversionReport): readonly string[] {
   const rate = formatBytes(nbytes / (milliseconds / 1000));
   return [
     `Parameter size after quantization: ${(parameterBytes / GIB).toFixed(3)} GB`,
-    `Total parameters: ${parameters.toLocaleString("en-US")}`,
+    `Total parameters: ${formatWhole(parameters)}`,
     `Bits per parameter: ${report.trueBitsPerParameter.toFixed(3)}`,
     ...losses(report),
     ...(unused.length > 0 ? [`Unused source tensors: ${unused.length}`] : []),

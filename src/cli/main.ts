@@ -8,6 +8,6 @@ const [first, ...others] = process.argv.slice(2);
 if (others.length === 0 && (first === "--version" || first === "-V")) {
   process.stdout.write(`${version}\n`);
 } else {
-  const { runProgram } = await import("./program.ts");
-  await runProgram(version);
+  // Without top-level await, which the published CommonJS does not know.
+  import("./program.ts").then(({ runProgram }) => runProgram(version));
 }

@@ -1,12 +1,17 @@
 import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
 import { PlanError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import type { Architecture } from "./architecture.ts";
 
 /** Seen from any folder beside plan/: the packed package has this module in chunks/. */
 const FOLDER = new URL("../plan/architectures/", import.meta.url);
-/** The sources when they run as they are, the compiled files otherwise. */
-const ENDING = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+/** `.ts` when the sources run as they are, `.js` compiled, `.cjs` in the package. */
+const ENDING = extname(fileURLToPath(import.meta.url));
+
+const require = createRequire(import.meta.url);
 
 let keys: readonly string[] | undefined;
 
@@ -26,8 +31,8 @@ export function architectureKeys(): readonly string[] {
 export async function architectureOf(key: string): Promise<Architecture> {
   if (!architectureKeys().includes(key)) throw unknownArchitecture(key);
   const file = new URL(`${encodeURIComponent(key)}${ENDING}`, FOLDER);
-  const module = (await import(file.href)) as { readonly architecture: Architecture };
-  return module.architecture;
+  const module: unknown = ENDING === ".cjs" ? require(fileURLToPath(file)) : await import(file.href);
+  return (module as { readonly architecture: Architecture }).architecture;
 }
 
 /** Loads every architecture, in the order of the keys. */

@@ -6,7 +6,7 @@ import { chooseBackend, createJob, listBackends } from "../../src/native/addon.t
 import { failureOf } from "../support/failure-of.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 
 const JOB = {
   sources: [],

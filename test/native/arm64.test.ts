@@ -5,7 +5,7 @@ import { buildGoldenCase, GOLDEN_CASES, readGoldenCase } from "../support/golden
 import { compareWithGolden } from "../support/golden-conversion.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 /** Starts Node for arm64, words apart; `npm run check-arm64` sets it, and builds the addon first. */
 const NODE = process.env.MLC_CONVERT_ARM64_NODE?.split(" ");
 const MINUTES = 60_000;

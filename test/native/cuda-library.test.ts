@@ -63,7 +63,7 @@ describeWith({ feature: "cuda", programs: [NVCC] }, () => {
       const output = `${folder}/output`;
       const words = ["convert", folder, "-q", "q4f16_1", "-o", output, "--weights-only", "--device", device];
       const env = { ...process.env, MLC_CONVERT_CUDA_LIBRARY: LIBRARY };
-      const main = `${ROOT}/dist/cli/main.js`;
+      const main = `${ROOT}/dist/cli/main.cjs`;
       const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words, "--json"], {
         ...{ encoding: "utf8", env },
       });

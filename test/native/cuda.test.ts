@@ -61,7 +61,7 @@ describe.skipIf(process.platform === "win32")("the CUDA backend on an emulated G
 
 describeWith({ feature: "device", programs: ["cmake"] }, () => {
   const library = `${BUILD}/libmlc_convert_cuda_emulated.so`;
-  const main = `${ROOT}/dist/cli/main.js`;
+  const main = `${ROOT}/dist/cli/main.cjs`;
   let folder: string;
 
   beforeAll(() => build("mlc_convert_cuda_emulated"), 10 * MINUTES);

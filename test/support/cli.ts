@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** The built command line; `npm test` builds it first. */
-export const CLI: string = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+export const CLI: string = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 
 export interface CliResult {
   readonly code: number | null;
