@@ -44,9 +44,11 @@ function convertArgs({ model, scheme, threads }) {
 }
 
 async function convertOnce(one) {
-  rmSync(OUTPUT, { recursive: true, force: true });
   const { seconds, peak, last } = await runProcess(process.execPath, convertArgs(one));
-  return { seconds, peak, report: JSON.parse(last) };
+  const longest = longestShard();
+  // The floor writes as much: into the same memory, not into what the host has to give first.
+  rmSync(OUTPUT, { recursive: true });
+  return { seconds, peak, longest, report: JSON.parse(last) };
 }
 
 /** Bytes of the longest shard of the last conversion. */
@@ -57,7 +59,6 @@ function longestShard() {
 
 /** Milliseconds from Ctrl-C in the middle of a conversion to the end of the process. */
 async function cancelOnce(one) {
-  rmSync(OUTPUT, { recursive: true, force: true });
   let sent;
   const onLine = (line, at, child) => {
     if (sent !== undefined || !line.includes('"progress"')) return;
@@ -84,8 +85,7 @@ async function measure(name, scheme, threads) {
   const model = makeModel(values.folder, name);
   const one = { model, scheme, threads };
   const source = join(model, "model.safetensors");
-  await convertOnce(one);
-  const longest = longestShard();
+  const { longest } = await convertOnce(one);
   const runs = [];
   const floors = [];
   for (let i = 0; i < Number(values.runs); i++) {
@@ -165,7 +165,6 @@ for (const name of list(values.models)) {
   results.push(...ours);
   if (values.baseline) baselines.push(await measureBaseline(name, ours));
 }
-rmSync(OUTPUT, { recursive: true, force: true });
 const kernels = values.kernels ? measureKernels() : [];
 if (values.json) {
   const machine = { processor: cpus()[0].model, processors: cpus().length, node: process.version };

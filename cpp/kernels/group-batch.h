@@ -15,7 +15,9 @@
 //   find_scales<S>(batch)          magnitudes -> scales, divisors, reciprocals or stored scales
 //   by_division<S>(batch, i, n)    the words of groups i ... i + n - 1
 //   by_thresholds<S>(batch)        all words of a batch
-//   store_transposed(batch, words, word_stride)    sixteen neighbouring groups, word by word
+//   store_transposed(batch, words, word_stride)    sixteen neighbouring groups, word by word; lines
+//                                  of 64 bytes that are written whole (are_lines) past the caches
+//   finish_lines()                 makes these stores visible to other threads
 //
 // With S::kMeasured both fill batch.lanes too, which is right where every element is finite.
 //
@@ -263,8 +265,14 @@ void run_batch(const GroupQuantizeArgs& args, const Place& place) {
   if (S::kMeasured) add_batch<S>(batch, args.statistics);
 }
 
+// Whether sixteen neighbouring words are a line of 64 bytes, in all four rows of words. The next
+// look at such lines is far away, and their strides would crowd them into a few sets of a cache.
+inline bool are_lines(const uint8_t* words, size_t word_stride) {
+  return (reinterpret_cast<uintptr_t>(words) | word_stride) % 64 == 0;
+}
+
 // Rows lie pages apart, where the processor does not guess what comes next: asks for the next rows
-// of a group and for the places of their words.
+// of a group.
 template <class S>
 void prefetch_below(const GroupQuantizeArgs& args, size_t row, size_t group) {
 #if defined(__GNUC__)
@@ -273,9 +281,6 @@ void prefetch_below(const GroupQuantizeArgs& args, size_t row, size_t group) {
     const uint8_t* src = args.src + next * args.src_row_stride + group * S::kGroup * S::kSource;
     for (size_t at = 0; at < S::kGroup * S::kSource; at += 64) __builtin_prefetch(src + at, 0, 2);
   }
-  if (args.words == nullptr || row == end) return;
-  uint8_t* words = args.words + row * args.word_row_stride + group * 4 * args.word_stride;
-  for (size_t w = 0; w < 4; ++w) __builtin_prefetch(words + w * args.word_stride, 1);
 #else
   (void)args, (void)row, (void)group;
 #endif
@@ -294,6 +299,7 @@ void run(const GroupQuantizeArgs& args) {
         run_batch<Isa, S>(args, {row, group, at_most(args.rows - row, kRows), true});
       }
     }
+    Isa::finish_lines();
     return;
   }
   for (size_t row = 0; row < args.rows; ++row) {

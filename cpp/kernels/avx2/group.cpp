@@ -320,17 +320,20 @@ void quantize_by_thresholds(Batch& batch) {
 }
 
 // Sixteen groups of neighbouring rows: each of the four words makes 64 neighbouring bytes.
-void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {
+// `store(at, value)` stores sixteen of them.
+template <class Store>
+void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride, Store store) {
   for (size_t i = 0; i < kRows; i += 4) {
     const __m128i* rows = reinterpret_cast<const __m128i*>(batch.words[i]);
     const __m128i low01 = _mm_unpacklo_epi32(_mm_load_si128(rows), _mm_load_si128(rows + 1));
     const __m128i low23 = _mm_unpacklo_epi32(_mm_load_si128(rows + 2), _mm_load_si128(rows + 3));
     const __m128i high01 = _mm_unpackhi_epi32(_mm_load_si128(rows), _mm_load_si128(rows + 1));
     const __m128i high23 = _mm_unpackhi_epi32(_mm_load_si128(rows + 2), _mm_load_si128(rows + 3));
-    store128(words + i * 4, _mm_unpacklo_epi64(low01, low23));
-    store128(words + word_stride + i * 4, _mm_unpackhi_epi64(low01, low23));
-    store128(words + 2 * word_stride + i * 4, _mm_unpacklo_epi64(high01, high23));
-    store128(words + 3 * word_stride + i * 4, _mm_unpackhi_epi64(high01, high23));
+    uint8_t* at = words + i * 4;
+    store(at, _mm_unpacklo_epi64(low01, low23));
+    store(at + word_stride, _mm_unpackhi_epi64(low01, low23));
+    store(at + 2 * word_stride, _mm_unpacklo_epi64(high01, high23));
+    store(at + 3 * word_stride, _mm_unpackhi_epi64(high01, high23));
   }
 }
 
@@ -357,8 +360,14 @@ struct Avx2 {
     quantize_by_thresholds<S>(batch);
   }
   static void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {
-    mlc::store_transposed(batch, words, word_stride);
+    if (!are_lines(words, word_stride)) {
+      return mlc::store_transposed(batch, words, word_stride, store128);
+    }
+    mlc::store_transposed(batch, words, word_stride, [](uint8_t* at, __m128i value) {
+      _mm_stream_si128(reinterpret_cast<__m128i*>(at), value);
+    });
   }
+  static void finish_lines() { _mm_sfence(); }
 };
 
 }  // namespace
