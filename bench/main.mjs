@@ -46,7 +46,7 @@ function convertArgs({ model, scheme, threads }) {
 async function convertOnce(one) {
   const { seconds, peak, last } = await runProcess(process.execPath, convertArgs(one));
   const longest = longestShard();
-  // The floor writes as much: into the same memory, not into what the host has to give first.
+  // What comes next writes as much: into the same memory, not into what the host has to give first.
   rmSync(OUTPUT, { recursive: true });
   return { seconds, peak, longest, report: JSON.parse(last) };
 }
@@ -85,12 +85,15 @@ async function measure(name, scheme, threads) {
   const model = makeModel(values.folder, name);
   const one = { model, scheme, threads };
   const source = join(model, "model.safetensors");
-  const { longest } = await convertOnce(one);
+  const {
+    longest,
+    report: { nbytes },
+  } = await convertOnce(one);
   const runs = [];
   const floors = [];
   for (let i = 0; i < Number(values.runs); i++) {
     runs.push(await convertOnce(one));
-    floors.push(floorOf({ source, scheme, nbytes: runs[0].report.nbytes, longest, threads }));
+    floors.push(floorOf({ source, scheme, nbytes, longest, threads }));
   }
   const seconds = median(runs.map((run) => run.seconds));
   const { report } = runs.find((run) => run.seconds === seconds);
@@ -148,6 +151,9 @@ function measureKernels() {
 
 const targets = ["bench-floor", ...(values.kernels ? ["kernel-check"] : [])];
 spawnSync("cmake", ["--build", join(ROOT, "build"), "--target", ...targets], { stdio: "inherit" });
+// What an interrupted run left.
+for (const folder of [OUTPUT, `${OUTPUT}.mlc-convert-partial`])
+  rmSync(folder, { recursive: true, force: true });
 const results = [];
 const baselines = [];
 console.log(

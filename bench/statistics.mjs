@@ -44,9 +44,13 @@ try {
     for (const quantization of values.quantization) {
       const plain = [];
       const measured = [];
+      const kinds = [
+        () => timeOf({ model, quantization, backend }).then((time) => plain.push(time)),
+        () => timeOf({ model, quantization, backend, stats: true }).then((time) => measured.push(time)),
+      ];
+      // Which is first makes a difference.
       for (let run = 0; run < Number(values.runs); run++) {
-        plain.push(await timeOf({ model, quantization, backend }));
-        measured.push(await timeOf({ model, quantization, backend, stats: true }));
+        for (const measure of run % 2 ? kinds : kinds.toReversed()) await measure();
       }
       for (const what of ["wall", "processor"]) {
         const [without, with_] = [plain, measured].map((times) => median(times.map((time) => time[what])));
