@@ -356,15 +356,16 @@ struct Avx512 {
     const __m512i lanes =
         _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
     const bool past_caches = are_lines(words, word_stride);
-    for (int w = 0; w < 4; ++w, words += word_stride) {
+    for (int w = 0; w < 4; ++w) {
       const __m512i index = _mm512_add_epi32(lanes, _mm512_set1_epi32(w));
       const __m512i low = _mm512_permutex2var_epi32(a, index, b);
       const __m512i high = _mm512_permutex2var_epi32(c, index, d);
       const __m512i line = _mm512_shuffle_i64x2(low, high, 0x44);
+      uint8_t* to = words + static_cast<size_t>(w) * word_stride;
       if (past_caches) {
-        _mm512_stream_si512(reinterpret_cast<__m512i*>(words), line);
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(to), line);
       } else {
-        _mm512_storeu_si512(words, line);
+        _mm512_storeu_si512(to, line);
       }
     }
   }
