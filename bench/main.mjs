@@ -27,6 +27,7 @@ const { values } = parseArgs({
 });
 const list = (text) => text.split(",").filter(Boolean);
 const OUTPUT = join(values.folder, "out");
+const PARTIAL = `${OUTPUT}.mlc-convert-partial`;
 
 function convertArgs({ model, scheme, threads }) {
   const options = [
@@ -66,7 +67,7 @@ async function cancelOnce(one) {
     child.kill("SIGINT");
   };
   const { seconds } = await runProcess(process.execPath, convertArgs(one), { onLine, expected: 130 });
-  rmSync(`${OUTPUT}.mlc-convert-partial`, { recursive: true, force: true });
+  rmSync(PARTIAL, { recursive: true, force: true });
   return seconds * 1000 - sent;
 }
 
@@ -152,8 +153,7 @@ function measureKernels() {
 const targets = ["bench-floor", ...(values.kernels ? ["kernel-check"] : [])];
 spawnSync("cmake", ["--build", join(ROOT, "build"), "--target", ...targets], { stdio: "inherit" });
 // What an interrupted run left.
-for (const folder of [OUTPUT, `${OUTPUT}.mlc-convert-partial`])
-  rmSync(folder, { recursive: true, force: true });
+for (const folder of [OUTPUT, PARTIAL]) rmSync(folder, { recursive: true, force: true });
 const results = [];
 const baselines = [];
 console.log(

@@ -1,12 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { chooseBackend, createJob, listBackends } from "../../src/native/addon.ts";
+import { CLI } from "../support/cli.ts";
 import { failureOf } from "../support/failure-of.ts";
 import { tempFolder } from "../support/temp-folder.ts";
-
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 
 const JOB = {
   sources: [],
@@ -64,7 +62,7 @@ describe("a native job", () => {
 describe("where the addon cannot be loaded", () => {
   /** Runs `doctor` after `preload`, which makes the process see another platform; the error it ends with. */
   function doctor(preload: string, env: NodeJS.ProcessEnv) {
-    const words = ["--import", `data:text/javascript,${preload}`, MAIN, "doctor", "--json"];
+    const words = ["--import", `data:text/javascript,${preload}`, CLI, "doctor", "--json"];
     const result = spawnSync(process.execPath, words, { encoding: "utf8", env: { ...process.env, ...env } });
     return { status: result.status, error: JSON.parse(result.stdout.trim().split("\n").at(-1) ?? "").error };
   }

@@ -1,11 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { CLI } from "../support/cli.ts";
 import { buildGoldenCase, GOLDEN_CASES, readGoldenCase } from "../support/golden-case.ts";
 import { compareWithGolden } from "../support/golden-conversion.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 /** Starts Node for arm64, words apart; `npm run check-arm64` sets it, and builds the addon first. */
 const NODE = process.env.MLC_CONVERT_ARM64_NODE?.split(" ");
 const MINUTES = 60_000;
@@ -16,7 +15,7 @@ describe.skipIf(!NODE)("the addon for arm64, in a Node for arm64 under emulation
   function run(...words: readonly string[]): string {
     const [program = "", ...first] = NODE ?? [];
     const env = { ...process.env, PREBUILDS_ONLY: "1" };
-    return execFileSync(program, [...first, MAIN, ...words], { env, encoding: "utf8", stdio: "pipe" });
+    return execFileSync(program, [...first, CLI, ...words], { env, encoding: "utf8", stdio: "pipe" });
   }
 
   it("loads and computes with NEON", { timeout: 2 * MINUTES }, () => {

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
+import { CLI } from "../support/cli.ts";
 import { buildGoldenCase, GOLDEN_CASES, readGoldenCase } from "../support/golden-case.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 import { describeWith } from "./needs.ts";
@@ -63,8 +64,7 @@ describeWith({ feature: "cuda", programs: [NVCC] }, () => {
       const output = `${folder}/output`;
       const words = ["convert", folder, "-q", "q4f16_1", "-o", output, "--weights-only", "--device", device];
       const env = { ...process.env, MLC_CONVERT_CUDA_LIBRARY: LIBRARY };
-      const main = `${ROOT}/dist/cli/main.cjs`;
-      const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words, "--json"], {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...words, "--json"], {
         ...{ encoding: "utf8", env },
       });
       return { status, out: stdout + stderr, last: stdout.trim().split("\n").at(-1) ?? "", output };

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { CLI } from "../support/cli.ts";
 import { buildGoldenCase, GOLDEN_CASES, readGoldenCase } from "../support/golden-case.ts";
 import { checkGoldenRun } from "../support/golden-conversion.ts";
 import { tempFolder } from "../support/temp-folder.ts";
@@ -61,7 +62,6 @@ describe.skipIf(process.platform === "win32")("the CUDA backend on an emulated G
 
 describeWith({ feature: "device", programs: ["cmake"] }, () => {
   const library = `${BUILD}/libmlc_convert_cuda_emulated.so`;
-  const main = `${ROOT}/dist/cli/main.cjs`;
   let folder: string;
 
   beforeAll(() => build("mlc_convert_cuda_emulated"), 10 * MINUTES);
@@ -75,7 +75,7 @@ describeWith({ feature: "device", programs: ["cmake"] }, () => {
   /** Runs the command line; `gpu` is what the emulated GPU suffers from. */
   function run(gpu: string, ...words: readonly string[]) {
     const env = { ...process.env, MLC_EMULATED_GPU: gpu };
-    const result = spawnSync(process.execPath, [main, ...words], { encoding: "utf8", env });
+    const result = spawnSync(process.execPath, [CLI, ...words], { encoding: "utf8", env });
     return { status: result.status, out: result.stdout, error: result.stderr };
   }
   const convert = (gpu: string, device: string) => {
