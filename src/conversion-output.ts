@@ -8,7 +8,6 @@ import { formatGgufIndex, GGUF_INDEX_NAME, indexedGguf } from "./gguf/index-file
 import type { Architecture } from "./plan/architecture.ts";
 import type { ConversionRequest, PlannedConversion } from "./plan-model.ts";
 import { givenOptions, provenanceFile } from "./provenance.ts";
-import { withRebuiltFiles } from "./rebuilt-tokenizer.ts";
 import { sourceFacts } from "./source-facts.ts";
 import { indexFiles } from "./tensor-cache/index-file.ts";
 
@@ -107,9 +106,9 @@ async function chatFiles(
       options.chat ?? {},
     );
   if (folder !== undefined) return make(folder);
-  return ggufMetadata
-    ? withRebuiltFiles({ config, metadata: ggufMetadata }, make)
-    : { files: [], notices: [] };
+  if (!ggufMetadata) return { files: [], notices: [] };
+  const { withRebuiltFiles } = await import("./rebuilt-tokenizer.ts");
+  return withRebuiltFiles({ config, metadata: ggufMetadata }, make);
 }
 
 interface Closing {

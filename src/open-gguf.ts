@@ -1,6 +1,5 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { openGgufModel } from "./checkpoint/gguf-model.ts";
 import type { RequestedFormat } from "./checkpoint/locate-weights.ts";
 import { CheckpointError } from "./core/errors.ts";
 import { ggufGroups, matchGguf } from "./core/gguf-files.ts";
@@ -65,6 +64,7 @@ function nothingThere(path: string, wanted: string | undefined, names: readonly 
  * @throws {CheckpointError} `E_GGUF_…`
  */
 export async function openGguf(path: string): Promise<OpenedModel> {
+  const { openGgufModel } = await import("./checkpoint/gguf-model.ts");
   const { checkpoint, config, gguf } = await openGgufModel(path);
   const folder = dirname(path);
   const names = await readdir(folder);

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { type AcquireOptions, openHubModel } from "./acquire-model.ts";
+import type { AcquireOptions } from "./acquire-model.ts";
 import { openConfigFolder } from "./chat-config/config-folder.ts";
 import { openCheckpoint } from "./checkpoint/open-checkpoint.ts";
 import { SourceError } from "./core/errors.ts";
@@ -65,6 +65,7 @@ export interface OpenedModel {
  */
 export async function openModel(request: ModelRequest, deps: OpenDeps): Promise<OpenedModel> {
   if (existsSync(request.model)) return openLocalModel(request);
+  const { openHubModel } = await import("./acquire-model.ts");
   return openHubModel(request, deps, openLocalModel);
 }
 

@@ -1,6 +1,5 @@
 import { UsageError } from "./core/errors.ts";
 import { type OpenDeps, openModel } from "./open-model.ts";
-import { ggufMixtureOf } from "./plan/gguf/mixture.ts";
 import { schemeOf } from "./plan/scheme.ts";
 import { type ConversionRequest, type PlannedConversion, planModel } from "./plan-model.ts";
 import type { MemoryWishes } from "./recommend.ts";
@@ -36,13 +35,14 @@ export async function planConversion(
   const settled = await settleQuantizations({ ...request, quantizations: [request.quantization] }, deps);
   const [quantization] = settled.quantizations as [string];
   if (settled.model) return planModel(settled.model, { ...request, quantization });
-  const sourceFormat = request.sourceFormat ?? (takesAwq(request) ? "awq" : "auto");
+  const sourceFormat = request.sourceFormat ?? ((await takesAwq(request)) ? "awq" : "auto");
   return planModel(await openModel({ ...request, sourceFormat }, deps), request);
 }
 
 /** Unknown quantizations are refused here, before anything is opened. */
-function takesAwq({ format, quantization }: ConversionRequest): boolean {
+async function takesAwq({ format, quantization }: ConversionRequest): Promise<boolean> {
   if (format !== "gguf") return schemeOf(quantization).kind === "awq";
+  const { ggufMixtureOf } = await import("./plan/gguf/mixture.ts");
   ggufMixtureOf(quantization);
   return false;
 }

@@ -7,7 +7,6 @@ import { detectArchitecture } from "./plan/detect-architecture.ts";
 import type { Plan } from "./plan/plan.ts";
 import { architectureOf } from "./plan/registry.ts";
 import { schemeOf } from "./plan/scheme.ts";
-import { planGgufModel } from "./plan-gguf.ts";
 import { layOut } from "./tensor-cache/layout.ts";
 
 /** Formats that can be written. */
@@ -54,6 +53,7 @@ export type PlannedTarget =
 /** Plans the conversion of a model that is open. */
 export async function planModel(model: OpenedModel, request: ConversionRequest): Promise<PlannedConversion> {
   if (request.format === "gguf") {
+    const { planGgufModel } = await import("./plan-gguf.ts");
     const { plan, layout, frames } = await planGgufModel(model, request);
     return { model, plan, layout, target: { kind: "gguf", frames } };
   }

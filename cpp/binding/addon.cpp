@@ -5,6 +5,7 @@
 #include <string>
 
 #include "../kernels/kernels.h"
+#include "arguments.h"
 #include "device.h"
 #include "job.h"
 
@@ -42,13 +43,8 @@ Napi::Value list_devices_js(const Napi::CallbackInfo& info) {
   const Status status =
       info[0].IsString()
           ? list_devices(info[0].As<Napi::String>().Utf8Value(), devices, kMaxDevices, &count)
-          : Status::error("E_ARGUMENT", "listCudaDevices needs the library's path");
-  if (!status.is_ok()) {
-    Napi::Error error = Napi::Error::New(env, status.message());
-    error.Set("code", Napi::String::New(env, status.code()));
-    error.ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
+          : argument_error("listCudaDevices needs the library's path");
+  if (!status.is_ok()) return fail(env, status);
   Napi::Array result = Napi::Array::New(env, static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) {
     const CudaDevice& device = devices[i];

@@ -1,136 +1,14 @@
 #include "job.h"
 
-#include <algorithm>
-#include <climits>
 #include <string>
 #include <utility>
+
+#include "arguments.h"
+#include "job-options.h"
 
 namespace mlc {
 
 namespace {
-
-constexpr size_t kMaxBackends = 16;
-constexpr double kMaxExact = 9007199254740991.0;  // 2^53 - 1
-
-Napi::Error make_error(Napi::Env env, const Status& status) {
-  Napi::Error error = Napi::Error::New(env, status.message());
-  error.Set("code", Napi::String::New(env, status.code()));
-  return error;
-}
-
-Napi::Value fail(Napi::Env env, const Status& status) {
-  make_error(env, status).ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
-Status argument_error(const std::string& what) { return Status::error("E_ARGUMENT", what); }
-
-Status read_integer(const Napi::Object& object, const char* key, uint64_t* value) {
-  const Napi::Value field = object.Get(key);
-  const double number = field.IsNumber() ? field.As<Napi::Number>().DoubleValue() : -1;
-  if (!(number >= 0 && number <= kMaxExact) ||
-      number != static_cast<double>(static_cast<uint64_t>(number))) {
-    return argument_error(std::string(key) + " must be a non-negative integer");
-  }
-  *value = static_cast<uint64_t>(number);
-  return Status::ok();
-}
-
-Status read_text(const Napi::Object& object, const char* key, std::string* text) {
-  const Napi::Value field = object.Get(key);
-  if (!field.IsString()) return argument_error(std::string(key) + " must be a string");
-  *text = field.As<Napi::String>().Utf8Value();
-  return Status::ok();
-}
-
-Status read_flag(const Napi::Object& object, const char* key, bool* flag) {
-  const Napi::Value field = object.Get(key);
-  if (!field.IsBoolean()) return argument_error(std::string(key) + " must be a boolean");
-  *flag = field.As<Napi::Boolean>().Value();
-  return Status::ok();
-}
-
-// Runs the steps until one fails.
-template <typename Step, typename... Steps>
-Status in_turn(Step step, Steps... steps) {
-  const Status status = step();
-  if constexpr (sizeof...(steps) == 0) {
-    return status;
-  } else {
-    return status.is_ok() ? in_turn(steps...) : status;
-  }
-}
-
-Status find_backend(const std::string& name, const KernelTable** table) {
-  Backend backends[kMaxBackends];
-  const size_t count = list_backends(backends, kMaxBackends);
-  for (size_t i = 0; i < count; ++i) {
-    if (name != backends[i].name) continue;
-    *table = backends[i].table;
-    if (*table != nullptr) return Status::ok();
-    return Status::error("E_BACKEND",
-                         "backend " + name + " cannot run here: " + backends[i].reason);
-  }
-  return Status::error("E_BACKEND", "there is no backend " + name);
-}
-
-Status read_options(const Napi::Object& object, RunOptions* options, bool* map) {
-  std::string backend;
-  uint64_t threads = 0;
-  uint64_t lanes = 0;
-  uint64_t tile_bytes = 0;
-  const Status status =
-      in_turn([&] { return read_text(object, "backend", &backend); },
-              [&] { return find_backend(backend, &options->kernels); },
-              [&] { return read_integer(object, "threads", &threads); },
-              [&] { return read_integer(object, "lanes", &lanes); },
-              [&] { return read_integer(object, "tileBytes", &tile_bytes); },
-              [&] { return read_integer(object, "keptBytes", &options->kept_bytes); },
-              [&] { return read_flag(object, "sync", &options->sync); },
-              [&] { return read_flag(object, "map", map); });
-  options->threads = static_cast<size_t>(threads);
-  options->lanes = static_cast<size_t>(lanes);
-  options->tile_bytes = static_cast<size_t>(tile_bytes);
-  return status;
-}
-
-// The optional GPU: { library, index, required }.
-Status read_device(const Napi::Value& value, const KernelTable* host, Device* device,
-                   bool* required) {
-  if (value.IsUndefined()) return Status::ok();
-  if (!value.IsObject()) return argument_error("device must be an object");
-  const Napi::Object object = value.As<Napi::Object>();
-  std::string library;
-  uint64_t index = 0;
-  return in_turn([&] { return read_text(object, "library", &library); },
-                 [&] { return read_integer(object, "index", &index); },
-                 [&] { return read_flag(object, "required", required); },
-                 [&] {
-                   return open_device(library, static_cast<int>(std::min<uint64_t>(index, INT_MAX)),
-                                      host, device);
-                 });
-}
-
-Status open_sources(const Napi::Value& list, bool map, Sources* sources,
-                    std::vector<uint64_t>* sizes) {
-  if (!list.IsArray()) return argument_error("sources must be an array");
-  const Napi::Array array = list.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::Value item = array.Get(i);
-    if (!item.IsObject()) return argument_error("a source must be an object");
-    std::string path;
-    uint64_t size = 0;
-    std::unique_ptr<SourceFile> file(new SourceFile());
-    const Napi::Object source = item.As<Napi::Object>();
-    const Status status = in_turn([&] { return read_text(source, "path", &path); },
-                                  [&] { return read_integer(source, "size", &size); },
-                                  [&] { return file->open(path, size, map); });
-    if (!status.is_ok()) return status;
-    sizes->push_back(size);
-    sources->push_back(std::move(file));
-  }
-  return Status::ok();
-}
 
 std::string hex(const std::array<uint8_t, 16>& digest) {
   static const char digits[] = "0123456789abcdef";
@@ -171,22 +49,16 @@ Job::Job(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Job>(info) {
     fail(env, argument_error("Job needs an options object"));
     return;
   }
-  const Napi::Object object = info[0].As<Napi::Object>();
-  RunOptions options;
-  bool map = true;
-  Sources sources;
-  const Status status = in_turn(
-      [&] { return read_options(object, &options, &map); },
-      [&] {
-        return read_device(object.Get("device"), options.kernels, &device_, &device_required_);
-      },
-      [&] { return open_sources(object.Get("sources"), map, &sources, &source_sizes_); });
+  JobOptions options;
+  const Status status = read_job_options(info[0].As<Napi::Object>(), &options);
   if (!status.is_ok()) {
     fail(env, status);
     return;
   }
-  if (device_.kernels != nullptr) options.kernels = device_.kernels;
-  run_.reset(new Run(std::move(sources), options, this));
+  source_sizes_ = std::move(options.source_sizes);
+  device_ = options.device;
+  device_required_ = options.device_required;
+  run_.reset(new Run(std::move(options.sources), options.run, this));
 }
 
 // The engine's threads call back until the run is gone: it must go before anything they use.

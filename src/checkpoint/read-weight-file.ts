@@ -4,7 +4,6 @@ import type { FileContent } from "./file-tensor.ts";
 import { inParallel } from "./in-parallel.ts";
 import { isLfsPointer } from "./lfs-pointer.ts";
 import { readSafetensorsHeader } from "./safetensors-header.ts";
-import { readTorchFile } from "./torch-file.ts";
 import type { WeightFolder } from "./weight-folder.ts";
 
 const FILES_AT_ONCE = 8;
@@ -18,7 +17,10 @@ export async function readWeightFile(file: NamedFile): Promise<FileContent> {
   if (file.name.endsWith(".safetensors")) {
     return { tensors: await readSafetensorsHeader(file, file.name), empty: [], notices: [] };
   }
-  if (/\.(bin|pt|pth)$/.test(file.name)) return readTorchFile(file, file.name);
+  if (/\.(bin|pt|pth)$/.test(file.name)) {
+    const { readTorchFile } = await import("./torch-file.ts");
+    return readTorchFile(file, file.name);
+  }
   throw new CheckpointError(
     "E_FILE_TYPE",
     `${file.name}: expected a file that ends in .safetensors, .bin, .pt or .pth`,

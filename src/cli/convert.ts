@@ -50,7 +50,7 @@ const OUTPUT_HELP =
 const DEVICE_HELP =
   "where to compute: cpu, cuda:N (GPU N, with the package mlc-convert-cuda), or auto: a GPU if one can be used";
 
-/** Registers `convert`, the default command, and upstream's spelling of it. */
+/** Registers `convert`, the default command. */
 export function registerConvert(program: Command): void {
   const convert = program.command("convert <model>", { isDefault: true });
   withOptions(
@@ -62,6 +62,10 @@ export function registerConvert(program: Command): void {
     .requiredOption("-o, --output <folder>", OUTPUT_HELP)
     .addHelpText("after", EXAMPLES)
     .action((model: string, flags: ConvertFlags) => run(model, flags));
+}
+
+/** Registers upstream's spelling of `convert`. */
+export function registerConvertWeight(program: Command): void {
   const upstream = program.command("convert_weight <config>");
   withOptions(upstream.description("the same, spelled as upstream spells it"))
     .requiredOption("--quantization <name>", "quantization scheme", collect)

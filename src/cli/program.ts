@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { registerCache } from "./cache.ts";
-import { registerConvert } from "./convert.ts";
+import { registerConvert, registerConvertWeight } from "./convert.ts";
 import { registerDemo } from "./demo.ts";
 import { registerDoctor } from "./doctor.ts";
 import { registerDownload } from "./download.ts";
@@ -15,19 +15,20 @@ import { registerWeb } from "./web.ts";
 
 const USAGE_EXIT_CODE = 2;
 
-const COMMANDS: readonly ((program: Command) => void)[] = [
-  registerConvert,
-  registerPlan,
-  registerRecommend,
-  registerVerify,
-  registerDownload,
-  registerCache,
-  registerGenConfig,
-  registerWeb,
-  registerModels,
-  registerDoctor,
-  registerDemo,
-];
+const COMMANDS: ReadonlyMap<string, (program: Command) => void> = new Map([
+  ["convert", registerConvert],
+  ["convert_weight", registerConvertWeight],
+  ["plan", registerPlan],
+  ["recommend", registerRecommend],
+  ["verify", registerVerify],
+  ["download", registerDownload],
+  ["cache", registerCache],
+  ["gen-config", registerGenConfig],
+  ["web", registerWeb],
+  ["models", registerModels],
+  ["doctor", registerDoctor],
+  ["demo", registerDemo],
+]);
 
 /** Runs the command line of this process. */
 export async function runProgram(version: string): Promise<void> {
@@ -38,7 +39,9 @@ export async function runProgram(version: string): Promise<void> {
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? 0 : USAGE_EXIT_CODE);
     });
-  for (const register of COMMANDS) register(program);
+  // A command that is named is all that is needed: registering the others takes longer than reading its options.
+  const named = COMMANDS.get(process.argv[2] ?? "");
+  for (const register of named ? [named] : COMMANDS.values()) register(program);
   // A reader that has seen enough, such as `head`, closes the pipe: that is no failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;

@@ -21,6 +21,22 @@ describe("the command line", () => {
     expect((await runCli(["plan", "--help"])).stdout).toContain("--quantization");
   });
 
+  it("knows every command by its name alone", async () => {
+    const { stdout } = await runCli(["--help"]);
+    const names = [...stdout.slice(stdout.indexOf("Commands:")).matchAll(/^ {2}([a-z]\S*)/gm)].map(
+      ([, name]) => (name as string).split("|")[0] as string,
+    );
+    expect(names.length).toBeGreaterThan(10);
+    for (const name of names.filter((name) => name !== "help")) {
+      const { code, stdout: help } = await runCli([name, "--help"]);
+      expect([name, code, help.split(/[\s|]+/).slice(0, 3)]).toEqual([
+        name,
+        0,
+        ["Usage:", "mlc-convert", name],
+      ]);
+    }
+  });
+
   it.each<[string, number, (folder: string, model: string) => Promise<string[]>, string]>([
     ["an unknown option", 2, async () => ["verify", "--frobnicate", "out"], "unknown option"],
     ["a missing option", 2, async (_, model) => [model, "-q", "q0f16"], "--output"],

@@ -81,4 +81,8 @@ static inline void store8(uint8_t* at, __m256 value) {
   }
 }
 
+// A group in vectors.
+template <class S>
+constexpr size_t kVectors = S::kGroup / 8;
+
 }  // namespace mlc

@@ -1,6 +1,6 @@
 // GGUF block types in AVX-512: sixteen floats a vector.
-#include "../ggml-vector-32.h"
-#include "../ggml-vector-dequantize.h"
+#include "../ggml-vector/dequantize.h"
+#include "../ggml-vector/quantize.h"
 
 namespace mlc {
 namespace {

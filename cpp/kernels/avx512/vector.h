@@ -76,4 +76,13 @@ static inline void store16(uint8_t* at, __m512 value, __mmask16 lanes = kAllLane
   }
 }
 
+// A group is two vectors, of 40 elements two and a half.
+template <class S>
+constexpr size_t kVectors = (S::kGroup + 15) / 16;
+
+template <class S>
+static inline __mmask16 lanes_of(size_t vector) {
+  return first_lanes(S::kGroup - vector * 16);
+}
+
 }  // namespace mlc

@@ -1,7 +1,7 @@
 // Values of GGUF blocks, in vectors: codes are unpacked to bytes sixteen at a time, then scaled.
 #pragma once
 
-#include "ggml-vector.h"
+#include "arithmetic.h"
 
 namespace mlc {
 namespace {
