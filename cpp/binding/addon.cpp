@@ -4,6 +4,7 @@
 #include <mutex>
 #include <string>
 
+#include "../engine/decode-program.h"
 #include "../kernels/kernels.h"
 #include "arguments.h"
 #include "device.h"

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "../engine/decode-program.h"
 #include "arguments.h"
 #include "job-options.h"
 

@@ -1,6 +1,4 @@
-// What a run has to do, as plain data: shards of pieces of values. TypeScript plans it and sends it
-// as numbers (src/execute/program.ts writes what decode_shard reads); nothing here knows a model.
-// Whoever changes what the numbers mean changes kProgramFormat, here and in src/native/addon.ts.
+// What a run has to do, as plain data: shards of pieces of values. Nothing here knows a model.
 #pragma once
 
 #include <cstddef>
@@ -8,26 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "../kernels/kernels.h"
-#include "status.h"
+#include "element-type.h"
 
 namespace mlc {
 
-// An element type of a source: a DType, or a GGUF block type.
-struct ElementType {
-  bool is_block = false;
-  DType dtype = DType::kF32;
-  GgmlType block = GgmlType::kQ8_0;
-
-  size_t block_elements() const;
-  size_t block_bytes() const;
-  // Bytes of `count` elements, a whole number of blocks.
-  size_t bytes(size_t count) const { return count / block_elements() * block_bytes(); }
-};
-
-size_t dtype_bytes(DType dtype);
-
-constexpr uint32_t kProgramFormat = 2;
 constexpr size_t kMaxRank = 6;
 
 // A strided view of one source tensor. Strides count elements; 0 repeats.
@@ -104,12 +86,13 @@ struct Shard {
   uint64_t nbytes_behind = 0;       // of the shards that wait for this one
 };
 
+// Whether a piece is what the makers of piece-stream.cpp rely on.
+bool is_sound(const Piece& piece);
+// What the encoding makes of rows x cols elements; must equal the planned size.
+uint64_t encoded_bytes(const Piece& piece);
+
 bool makes_scales(Encoding encoding);
 // Whether `scales` are those that making `words` makes.
 bool are_scales_of(const Piece& scales, const Piece& words);
-
-// Reads one shard's pieces from numbers and checks every range against the sources' sizes.
-Status decode_shard(const double* words, size_t count, const std::vector<uint64_t>& source_sizes,
-                    Shard* shard);
 
 }  // namespace mlc

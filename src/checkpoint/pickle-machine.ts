@@ -1,4 +1,5 @@
-import { CheckpointError } from "../core/errors.ts";
+import type { CheckpointError } from "../core/errors.ts";
+import { PickleCursor } from "./pickle-cursor.ts";
 import {
   PickleDict,
   PickleGlobal,
@@ -18,13 +19,11 @@ export interface PickleMeanings {
   persistent(id: PickleValue): PickleObject | undefined;
 }
 
+const STOP = 0x2e;
 const MAX_STACK = 10_000;
 const MAX_MEMO = 10_000_000;
 /** Objects weigh more than the bytes that make them; a state dict makes nine for each tensor. */
 const MAX_OBJECTS = 2_000_000;
-
-/** Thrown inside when the bytes end before the pickle does. */
-export class PickleEnded extends CheckpointError {}
 
 /**
  * Reads one pickle by the subset of formats.md §2.3. Nothing is executed or looked up: a global is a name, and a call
@@ -34,97 +33,42 @@ export class PickleEnded extends CheckpointError {}
  * @param where for messages, which name the position in bytes
  * @returns the value and the position behind STOP
  * @throws {CheckpointError} `E_PICKLE_REFUSED` for anything outside the subset, `E_PICKLE_CORRUPT` for anything broken
- * @throws {PickleEnded} if the bytes end before STOP
+ * @throws {CheckpointError} `PickleEnded` if the bytes end before STOP
  */
 export function readPickle(
   bytes: Uint8Array,
   meanings: PickleMeanings,
   place: { readonly where: string; readonly start?: number },
 ): { readonly value: PickleValue; readonly end: number } {
-  return new Machine(bytes, meanings, place).run();
+  return new Machine(new PickleCursor(bytes, place), meanings).run();
 }
 
 class Machine {
-  private at: number;
-  /** Position of the opcode being carried out. */
-  private opcodeAt = 0;
   private stack: PickleValue[] = [];
   private readonly marked: PickleValue[][] = [];
   private depth = 0;
   private objects = 0;
   private readonly memo = new Map<number, PickleValue>();
-  private readonly bytes: Uint8Array;
-  private readonly view: DataView;
   private readonly meanings: PickleMeanings;
-  private readonly where: string;
-  private readonly text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  private readonly cursor: PickleCursor;
 
-  constructor(
-    bytes: Uint8Array,
-    meanings: PickleMeanings,
-    place: { readonly where: string; readonly start?: number },
-  ) {
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  constructor(cursor: PickleCursor, meanings: PickleMeanings) {
+    this.cursor = cursor;
     this.meanings = meanings;
-    this.where = place.where;
-    this.at = place.start ?? 0;
   }
 
   run(): { value: PickleValue; end: number } {
     for (;;) {
-      this.opcodeAt = this.at;
-      const opcode = this.u8();
-      if (opcode === 0x2e) return { value: this.pop(), end: this.at };
+      const opcode = this.cursor.opcode();
+      if (opcode === STOP) return { value: this.pop(), end: this.cursor.position };
       const execute = OPCODES.get(opcode);
       if (execute === undefined) throw this.unknownOpcode(opcode);
-      execute(this);
+      execute(this, this.cursor);
     }
-  }
-
-  u8(): number {
-    return this.view.getUint8(this.take(1));
-  }
-
-  u16(): number {
-    return this.view.getUint16(this.take(2), true);
-  }
-
-  u32(): number {
-    return this.view.getUint32(this.take(4), true);
-  }
-
-  i32(): number {
-    return this.view.getInt32(this.take(4), true);
-  }
-
-  /** The one big-endian number of the format. */
-  f64(): number {
-    return this.view.getFloat64(this.take(8), false);
-  }
-
-  string(length: number): string {
-    const start = this.take(length);
-    try {
-      return this.text.decode(this.bytes.subarray(start, start + length));
-    } catch {
-      throw this.corrupt("a string is not UTF-8");
-    }
-  }
-
-  /** Little-endian two's complement of any length. */
-  long(length: number): number | bigint {
-    const start = this.take(length);
-    let value = 0n;
-    for (let index = length - 1; index >= 0; index--)
-      value = (value << 8n) | BigInt(this.bytes[start + index] ?? 0);
-    const signed = length === 0 ? 0n : BigInt.asIntN(length * 8, value);
-    const number = Number(signed);
-    return Number.isSafeInteger(number) ? number : signed;
   }
 
   push(value: PickleValue): void {
-    if (++this.depth > MAX_STACK) throw this.corrupt(`the stack grows beyond ${MAX_STACK} values`);
+    if (++this.depth > MAX_STACK) throw this.cursor.corrupt(`the stack grows beyond ${MAX_STACK} values`);
     this.stack.push(value);
   }
 
@@ -136,26 +80,26 @@ class Machine {
 
   pop(): PickleValue {
     const value = this.stack.pop();
-    if (value === undefined) throw this.corrupt("it takes a value from an empty stack");
+    if (value === undefined) throw this.cursor.corrupt("it takes a value from an empty stack");
     this.depth--;
     return value;
   }
 
   top(): PickleValue {
     const value = this.stack.at(-1);
-    if (value === undefined) throw this.corrupt("it looks at a value of an empty stack");
+    if (value === undefined) throw this.cursor.corrupt("it looks at a value of an empty stack");
     return value;
   }
 
   mark(): void {
-    if (++this.depth > MAX_STACK) throw this.corrupt(`the stack grows beyond ${MAX_STACK} values`);
+    if (++this.depth > MAX_STACK) throw this.cursor.corrupt(`the stack grows beyond ${MAX_STACK} values`);
     this.marked.push(this.stack);
     this.stack = [];
   }
 
   popToMark(): PickleValue[] {
     const below = this.marked.pop();
-    if (below === undefined) throw this.corrupt("it looks for a mark that was not set");
+    if (below === undefined) throw this.cursor.corrupt("it looks for a mark that was not set");
     const items = this.stack;
     this.stack = below;
     this.depth -= items.length + 1;
@@ -169,27 +113,28 @@ class Machine {
   }
 
   put(slot: number): void {
-    if (this.memo.size >= MAX_MEMO) throw this.corrupt(`it remembers more than ${MAX_MEMO} values`);
+    if (this.memo.size >= MAX_MEMO) throw this.cursor.corrupt(`it remembers more than ${MAX_MEMO} values`);
     this.memo.set(slot, this.top());
   }
 
   get(slot: number): void {
     const value = this.memo.get(slot);
-    if (value === undefined) throw this.corrupt(`it reads memo slot ${slot}, which is not set`);
+    if (value === undefined) throw this.cursor.corrupt(`it reads memo slot ${slot}, which is not set`);
     this.push(value);
   }
 
   append(items: readonly PickleValue[]): void {
     const list = this.top();
-    if (!(list instanceof PickleList)) throw this.corrupt("it appends to something that is no list");
+    if (!(list instanceof PickleList)) throw this.cursor.corrupt("it appends to something that is no list");
     this.count(items.length);
     for (const item of items) list.items.push(item);
   }
 
   setItems(items: readonly PickleValue[]): void {
     const dict = this.top();
-    if (!(dict instanceof PickleDict)) throw this.corrupt("it sets items of something that is no dictionary");
-    if (items.length % 2 !== 0) throw this.corrupt("a dictionary has a key without a value");
+    if (!(dict instanceof PickleDict))
+      throw this.cursor.corrupt("it sets items of something that is no dictionary");
+    if (items.length % 2 !== 0) throw this.cursor.corrupt("a dictionary has a key without a value");
     this.count(items.length / 2);
     for (let index = 0; index < items.length; index += 2) {
       dict.entries.set(items[index] ?? null, items[index + 1] ?? null);
@@ -197,9 +142,9 @@ class Machine {
   }
 
   global(): void {
-    const name = `${this.line()} ${this.line()}`;
+    const name = `${this.cursor.line()} ${this.cursor.line()}`;
     if (!this.meanings.accepts(name)) {
-      throw this.refused(
+      throw this.cursor.refused(
         `it wants to run code: ${JSON.stringify(name.replace(" ", "."))} is not part of a state dict`,
         "Do not load this file elsewhere unless you trust its origin; use a safetensors version of the model.",
       );
@@ -211,11 +156,11 @@ class Machine {
     const args = this.pop();
     const callable = this.pop();
     if (!(callable instanceof PickleGlobal) || !(args instanceof PickleTuple)) {
-      throw this.corrupt("it calls something that is no function, or without a tuple of arguments");
+      throw this.cursor.corrupt("it calls something that is no function, or without a tuple of arguments");
     }
     const result = this.meanings.call(callable, args.items);
     if (result === undefined) {
-      throw this.refused(`it calls ${callable.name.replace(" ", ".")} with arguments that do not fit`);
+      throw this.cursor.refused(`it calls ${callable.name.replace(" ", ".")} with arguments that do not fit`);
     }
     this.pushNew(result);
   }
@@ -224,72 +169,35 @@ class Machine {
   build(): void {
     this.pop();
     if (!(this.top() instanceof PickleDict))
-      throw this.refused("it sets the state of something that is no dictionary");
+      throw this.cursor.refused("it sets the state of something that is no dictionary");
   }
 
   persistent(): void {
     const object = this.meanings.persistent(this.pop());
     if (object === undefined)
-      throw this.refused("it names something outside the file that is no storage of this file");
+      throw this.cursor.refused("it names something outside the file that is no storage of this file");
     this.pushNew(object);
   }
 
   protocol(): void {
-    const version = this.u8();
-    if (version > 5) throw this.corrupt(`expected pickle protocol 2, found ${version}`);
+    const version = this.cursor.u8();
+    if (version > 5) throw this.cursor.corrupt(`expected pickle protocol 2, found ${version}`);
   }
 
   private count(objects: number): void {
     this.objects += objects;
-    if (this.objects > MAX_OBJECTS) throw this.corrupt(`it makes more than ${MAX_OBJECTS} objects`);
-  }
-
-  private line(): string {
-    const end = this.bytes.indexOf(0x0a, this.at);
-    if (end < 0) throw this.ended();
-    if (end - this.at > 256) throw this.corrupt("the name of a global is longer than 256 bytes");
-    const line = this.string(end - this.at);
-    this.at = end + 1;
-    return line;
-  }
-
-  /** Moves on by `length` bytes and returns where they start. */
-  private take(length: number): number {
-    const start = this.at;
-    if (length > this.bytes.length - start) throw this.ended();
-    this.at = start + length;
-    return start;
+    if (this.objects > MAX_OBJECTS) throw this.cursor.corrupt(`it makes more than ${MAX_OBJECTS} objects`);
   }
 
   private unknownOpcode(opcode: number): CheckpointError {
     const hex = `0x${opcode.toString(16).padStart(2, "0")}`;
-    return this.refused(`expected an opcode of protocol 2 as PyTorch writes it, found ${hex}`);
-  }
-
-  private refused(problem: string, hint?: string): CheckpointError {
-    return new CheckpointError("E_PICKLE_REFUSED", this.describe(problem), {
-      hint: hint ?? "Load the file with a PyTorch that you trust and save its state dict as safetensors.",
-    });
-  }
-
-  private corrupt(problem: string): CheckpointError {
-    return new CheckpointError("E_PICKLE_CORRUPT", this.describe(problem), {
-      hint: "Fetch the file again; its pickle is damaged.",
-    });
-  }
-
-  private ended(): PickleEnded {
-    return new PickleEnded("E_PICKLE_CORRUPT", this.describe("the pickle ends without STOP"), {
-      hint: "Fetch the file again; it is cut off.",
-    });
-  }
-
-  private describe(problem: string): string {
-    return `${this.where}: ${problem} (pickle, byte ${this.opcodeAt})`;
+    return this.cursor.refused(`expected an opcode of protocol 2 as PyTorch writes it, found ${hex}`);
   }
 }
 
-const OPCODES: ReadonlyMap<number, (machine: Machine) => void> = new Map<number, (machine: Machine) => void>([
+type Opcode = (machine: Machine, cursor: PickleCursor) => void;
+
+const OPCODES: ReadonlyMap<number, Opcode> = new Map<number, Opcode>([
   [0x80, (m) => m.protocol()],
   [0x63, (m) => m.global()],
   [0x81, (m) => m.call()],
@@ -317,16 +225,16 @@ const OPCODES: ReadonlyMap<number, (machine: Machine) => void> = new Map<number,
   [0x5d, (m) => m.pushNew(new PickleList())],
   [0x7d, (m) => m.pushNew(new PickleDict())],
   [0x8f, (m) => m.pushNew(new PickleList())],
-  [0x4a, (m) => m.push(m.i32())],
-  [0x4b, (m) => m.push(m.u8())],
-  [0x4d, (m) => m.push(m.u16())],
-  [0x47, (m) => m.push(m.f64())],
-  [0x58, (m) => m.push(m.string(m.u32()))],
-  [0x55, (m) => m.push(m.string(m.u8()))],
+  [0x4a, (m, c) => m.push(c.i32())],
+  [0x4b, (m, c) => m.push(c.u8())],
+  [0x4d, (m, c) => m.push(c.u16())],
+  [0x47, (m, c) => m.push(c.f64())],
+  [0x58, (m, c) => m.push(c.string(c.u32()))],
+  [0x55, (m, c) => m.push(c.string(c.u8()))],
   [0x51, (m) => m.persistent()],
-  [0x68, (m) => m.get(m.u8())],
-  [0x6a, (m) => m.get(m.u32())],
-  [0x71, (m) => m.put(m.u8())],
-  [0x72, (m) => m.put(m.u32())],
-  [0x8a, (m) => m.push(m.long(m.u8()))],
+  [0x68, (m, c) => m.get(c.u8())],
+  [0x6a, (m, c) => m.get(c.u32())],
+  [0x71, (m, c) => m.put(c.u8())],
+  [0x72, (m, c) => m.put(c.u32())],
+  [0x8a, (m, c) => m.push(c.long(c.u8()))],
 ]);

@@ -85,7 +85,7 @@ export interface ProgramOptions {
 }
 
 /**
- * What one shard's bytes are made of, as the numbers that cpp/engine/program.cpp `decode_shard` reads.
+ * What one shard's bytes are made of, as the numbers that cpp/engine/decode-program.cpp `decode_shard` reads.
  */
 export function encodeShard(
   tensors: readonly OutputTensor[],

@@ -80,7 +80,7 @@ export interface NativeJob {
 /** Numbers of cpp/kernels/kernels.h `Statistics`. */
 export const STATISTICS = 8;
 
-/** Of cpp/engine/program.h `kProgramFormat`. */
+/** Of cpp/engine/decode-program.h `kProgramFormat`. */
 const PROGRAM_FORMAT = 2;
 
 interface Addon {

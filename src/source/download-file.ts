@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import { readFile } from "node:fs/promises";
 import { anySignal } from "../core/any-signal.ts";
 import { SourceError } from "../core/errors.ts";
+import { changed, type OpenContent, replyProblem, StartOver } from "./check-reply.ts";
 import type { ConnectionGate } from "./connection-gate.ts";
 import type { SourceDeps } from "./deps.ts";
 import { explainDiskError } from "./disk.ts";
@@ -36,17 +37,6 @@ export interface DownloadContext {
   readonly signal: AbortSignal;
   /** Bytes of this file that are on this machine now. */
   readonly onBytes: (file: string, bytes: number) => void;
-}
-
-/** Everything that was fetched is worthless: begin again, another way. */
-class StartOver extends Error {
-  readonly why: "changed" | "no-ranges" | "wrong-content";
-  readonly error: SourceError;
-  constructor(why: StartOver["why"], error: SourceError) {
-    super(error.message);
-    this.why = why;
-    this.error = error;
-  }
 }
 
 /**
@@ -258,12 +248,10 @@ class FileDownload {
   }
 
   /** Checks status, Content-Range and ETag before a byte is taken (T3, T4, T5). */
-  private async checkHead(
-    claim: ByteRange,
-    content: Awaited<ReturnType<RemoteContent["open"]>>,
-  ): Promise<void> {
+  private async checkHead(claim: ByteRange, content: OpenContent): Promise<void> {
     const { reply, etag, host } = content;
-    const problem = this.headProblem(claim, content);
+    const { name, size, wholeOnly } = this;
+    const problem = replyProblem({ name, size, etag: this.part.etag, wholeOnly }, claim, content);
     if (problem) {
       reply.discard();
       throw problem;
@@ -272,39 +260,6 @@ class FileDownload {
     if (this.part.etag === undefined) return this.part.setEtag(etag);
     reply.discard();
     throw new StartOver("changed", changed(this.name, host));
-  }
-
-  private headProblem(
-    [start, end]: ByteRange,
-    { reply, etag, host }: Awaited<ReturnType<RemoteContent["open"]>>,
-  ): Error | undefined {
-    const everything = start === 0 && end === this.size;
-    const length = Number(reply.header("content-length") ?? Number.NaN);
-    if (reply.status === 200) {
-      const other = etag !== undefined && this.part.etag !== undefined && etag !== this.part.etag;
-      if (other && !this.wholeOnly) return new StartOver("changed", changed(this.name, host));
-      if (!everything) return new StartOver("no-ranges", noRanges(this.name, host));
-      return length === this.size || Number.isNaN(length) ? undefined : this.wrongSize(length, host);
-    }
-    if (reply.status === 416) {
-      const total = /^bytes \*\/(\d+)$/.exec(reply.header("content-range") ?? "")?.[1];
-      return total === undefined
-        ? new StartOver("changed", changed(this.name, host))
-        : this.wrongSize(Number(total), host);
-    }
-    const found = reply.header("content-range") ?? "nothing";
-    const match = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(found);
-    if (match && match[3] !== "*" && Number(match[3]) !== this.size)
-      return this.wrongSize(Number(match[3]), host);
-    if (match && Number(match[1]) === start && Number(match[2]) === end - 1) return undefined;
-    const expected = `bytes ${start}-${end - 1}/${this.size}`;
-    return transferFailure(`${this.name}: ${host} sent Content-Range ${found}, expected ${expected}`);
-  }
-
-  private wrongSize(found: number, host: string): Error {
-    const message = `${this.name}: expected ${this.size} bytes, but ${host} offers ${found}`;
-    const hint = found < 1024 ? "It may be a git-lfs pointer: try another endpoint." : CHANGED_HINT;
-    return new StartOver("changed", new SourceError("E_DOWNLOAD_CHANGED", message, { hint }));
   }
 
   /** A whole file that broke off cannot be continued without ranges. */
@@ -334,23 +289,4 @@ class FileDownload {
   private async isPointer(): Promise<boolean> {
     return this.size < 1024 && parseLfsPointer(await readFile(this.part.path)) !== undefined;
   }
-}
-
-const CHANGED_HINT = "The file changed on the server during the download; run the command again.";
-
-function changed(name: string, host: string): SourceError {
-  return new SourceError(
-    "E_DOWNLOAD_CHANGED",
-    `${name}: ${host} has another version now than when the download began`,
-    {
-      hint: CHANGED_HINT,
-    },
-  );
-}
-
-function noRanges(name: string, host: string): SourceError {
-  return new SourceError(
-    "E_DOWNLOAD_NO_RANGES",
-    `${name}: ${host} sends the whole file where a range was asked for`,
-  );
 }
