@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { listProblems, SourceError } from "../core/errors.ts";
 import { filesBelow } from "./cache-list.ts";
@@ -9,14 +9,13 @@ import { chooseRemote } from "./choose-remote.ts";
 import { convertedFolder, inspectConverted } from "./converted-cache.ts";
 import type { SourceDeps } from "./deps.ts";
 import { readOnlyBases } from "./environment.ts";
-import type { ModelKind } from "./file-choice.ts";
 import { type FolderState, inspectFolder } from "./folder-state.ts";
 import type { HubCache } from "./hub-cache.ts";
 import { isHubTrouble } from "./hub-errors.ts";
-import { isLfsPointer } from "./lfs-pointer.ts";
 import { type HubName, isCommit, parseModelName } from "./model-name.ts";
 import { openHub, type Settings, type SourceOptions, settle } from "./options.ts";
-import type { CachedSource, LocalSource, RemoteSource, ResolvedSource } from "./resolved.ts";
+import { choiceOf, resolveLocal } from "./resolve-local.ts";
+import type { CachedSource, RemoteSource, ResolvedSource } from "./resolved.ts";
 
 /**
  * Turns what the user typed into a local folder, a complete cached model, or a model on the hub at a commit
@@ -40,72 +39,6 @@ export async function resolveSource(
   if (name.kind === "preset") return { kind: "preset", name: name.name, notices: [] };
   if (name.kind === "hub") return new HubResolution(name, { options, settings, deps }).resolve();
   return resolveLocal(name.path, options);
-}
-
-async function resolveLocal(typed: string, options: SourceOptions): Promise<LocalSource> {
-  const stats = await stat(typed).catch(() => undefined);
-  if (!stats) {
-    throw new SourceError("E_NO_SUCH_PATH", `no such file or folder: ${typed}`, {
-      hint: "name a folder, a file, or a model of the hub as org/model",
-    });
-  }
-  const full = path.resolve(typed);
-  const looksRemote = /^[\w-][\w.-]*\/[\w.-]+$/.test(typed);
-  const notices = looksRemote ? [`${typed} is a local path; write HF://${typed} for the hub's model.`] : [];
-  if (stats.isFile()) {
-    await refusePointers(path.dirname(full), [path.basename(full)]);
-    return {
-      kind: "local",
-      path: full,
-      isFile: true,
-      model: undefined,
-      files: [path.basename(full)],
-      notices,
-    };
-  }
-  const { model, pointers, files } = await inspectFolder(full, { ...choiceOf(options), gguf: true });
-  if (pointers.length > 0) throw pointerError(full, pointers);
-  checkKind(model, options.expect, typed);
-  return { kind: "local", path: full, isFile: false, model, files, notices };
-}
-
-async function refusePointers(folder: string, names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    if (await isLfsPointer(path.join(folder, name))) throw pointerError(folder, [name]);
-  }
-}
-
-function pointerError(folder: string, pointers: readonly string[]): SourceError {
-  const list = listProblems(pointers);
-  return new SourceError("E_LFS_POINTER", `${folder} holds git-lfs pointers instead of content:\n${list}`, {
-    hint: "Run `git lfs pull` in that folder, or give the model's hub name instead.",
-  });
-}
-
-/** Refuses a converted model where a checkpoint is needed, and the reverse. */
-function checkKind(found: ModelKind | undefined, expected: ModelKind | undefined, where: string): void {
-  if (expected === undefined || found === undefined || found === expected) {
-    if (found !== undefined || expected !== "converted") return;
-  }
-  const is =
-    found === "converted"
-      ? "a converted model"
-      : found === "checkpoint"
-        ? "a checkpoint"
-        : "no converted model";
-  const need = expected === "converted" ? "a converted model" : "a checkpoint to convert";
-  const hint =
-    expected === "converted"
-      ? "Convert it first with `mlc-convert convert`."
-      : "It is converted already: `mlc-convert download` fetches it.";
-  throw new SourceError("E_MODEL_KIND", `${where} is ${is}, but ${need} is needed`, { hint });
-}
-
-function choiceOf({ prefer, skipWeights }: SourceOptions) {
-  return {
-    ...(prefer === undefined ? {} : { prefer }),
-    ...(skipWeights === undefined ? {} : { skipWeights }),
-  };
 }
 
 interface Around {
