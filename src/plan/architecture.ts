@@ -1,7 +1,7 @@
 import type { JsonObject } from "../core/json.ts";
 import type { SourceFormat } from "../core/tensor-info.ts";
 import type { Parameter } from "./parameter.ts";
-import type { SchemeKind } from "./scheme.ts";
+import type { Scheme, SchemeKind } from "./scheme.ts";
 
 /** What the runtime does with an embedding model's hidden states. */
 export interface EmbeddingMetadata {
@@ -70,4 +70,6 @@ export interface Architecture {
   readonly schemeHints?: Readonly<Partial<Record<SchemeKind, string>>>;
   /** What tensor parallelism gets wrong, as upstream does; one sentence. */
   readonly shardingNotice?: string;
+  /** Where upstream has no result, or a surprising one, for this config and scheme; a sentence each. */
+  readonly upstreamNotices?: (config: DerivedConfig, scheme: Scheme) => readonly string[];
 }

@@ -22,6 +22,7 @@ import {
 } from "./source-checks.ts";
 import { requireScheme, sourceParameters } from "./source-parameters.ts";
 import { sourceNames } from "./table.ts";
+import { upstreamNotices } from "./upstream-notices.ts";
 import { evaluate, ShapeProblem } from "./value.ts";
 
 export interface PlanInput {
@@ -87,6 +88,7 @@ export async function createPlan(input: PlanInput): Promise<Plan> {
       ...checkpoint.notices,
       ...derived.notices,
       ...notices,
+      ...upstreamNotices({ architecture, config: derived, scheme, checkpoint, bound }),
       ...shardingNotices(architecture, workers),
     ],
   };

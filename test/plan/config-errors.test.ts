@@ -150,6 +150,7 @@ describe("a config is taken with a notice", () => {
       "upstream cannot compile",
     ],
     ["internlm2", "internlm2-0", { bias: true }, "reordered like its weight"],
+    ["deepseek", "deepseek-0", { attention_bias: true }, "joined from its parts"],
   ] as const)("as %s of %s with %o", async (key, id, members, words) => {
     const { notices } = await derive(key, changed(id, members));
     expect(notices).toEqual([expect.stringContaining(words)]);

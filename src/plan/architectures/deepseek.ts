@@ -1,5 +1,14 @@
 import type { Architecture } from "../architecture.ts";
-import { anything, type ConfigClass, EXTRA_KEYS, flag, integer, number, text } from "../config-class.ts";
+import {
+  anything,
+  type ConfigClass,
+  EXTRA_KEYS,
+  flag,
+  integer,
+  number,
+  type Rule,
+  text,
+} from "../config-class.ts";
 import { chunk, context, headDim, headDimFills } from "../config-rules.ts";
 import { activation, wholeHeads } from "../constraints.ts";
 import { fusedQkv, fusedQkvBias, gatedExperts, gatedFfn, outputProjection } from "../decoder-parts.ts";
@@ -9,6 +18,11 @@ import type { FieldReader } from "../field-reader.ts";
 import type { Parameter } from "../parameter.ts";
 import { bias, eachLayer, embedding, joined, linear, norm, when } from "../table.ts";
 import { hasExperts } from "./deepseek_v2.ts";
+
+const biasNotice: Rule = (draft) => {
+  if (!draft.flag("attention_bias")) return;
+  draft.notice("the fused attention bias is joined from its parts, which upstream does not find");
+};
 
 const deepseekConfig: ConfigClass = {
   name: "DeepseekConfig",
@@ -41,7 +55,7 @@ const deepseekConfig: ConfigClass = {
     integer("num_experts_per_tok", 0),
     EXTRA_KEYS,
   ],
-  rules: [context(), headDim(), headDimFills(), chunk(8192)],
+  rules: [context(), headDim(), headDimFills(), chunk(8192), biasNotice],
 };
 
 function mixture(at: string, fields: FieldReader): readonly Parameter[] {
@@ -76,7 +90,6 @@ export const architecture: Architecture = defineArchitecture({
     const sizes = decoderSizes(fields);
     const { hidden, vocab } = sizes;
     const fused = { to: "wqkv_pack", shard: "_shard_qkv_weight" } as const;
-    // Upstream asks the checkpoint for a fused bias that it does not have; the parts are what it has.
     const fusedBias = { to: "wqkv_pack", shard: "_shard_qkv_bias" } as const;
     const withBias = fields.flag("attention_bias");
     return [

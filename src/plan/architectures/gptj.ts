@@ -49,6 +49,7 @@ export const architecture: Architecture = defineArchitecture({
   key: "gptj",
   awqByRule: true,
   classes: ["GPTJForCausalLM"],
+  upstreamNotices: () => ["upstream cannot convert gptj: it has no result that this one could equal"],
   config: gptjConfig,
   table: (fields) => {
     const names = { hidden: "n_embd", ffn: "n_embd", heads: "n_head", kvHeads: "n_head", layers: "n_layer" };

@@ -67,6 +67,10 @@ export const architecture: Architecture = defineArchitecture({
   key: "phi3_v",
   classes: ["Phi3VForCausalLM"],
   config: phi3vConfig,
+  upstreamNotices: (_, { kind }) =>
+    kind === "ft-quant"
+      ? ["q4f16_ft quantizes the vision tower and its positions too, as upstream does"]
+      : [],
   // Mapped and declared unused at once, so it does not count in BitsPerParam.
   ignores: () => ["model.embed_tokens.weight"],
   table: (fields) => {
