@@ -77,7 +77,8 @@ export async function openLocalModel(request: ModelRequest): Promise<OpenedModel
   const opened = gguf === undefined ? undefined : await openGguf(gguf);
   if (opened && request.source === undefined) return opened;
   const { folder, name } = await locateConfig(request.model);
-  const config = await (await openConfigFolder(folder)).readObject(name);
+  const files = await openConfigFolder(folder);
+  const config = await files.readObject(name);
   if (!config) {
     const isConverted = existsSync(join(folder, "mlc-chat-config.json"));
     throw new SourceError("E_CONFIG_MISSING", `${folder}: expected config.json, found none`, {
@@ -89,7 +90,9 @@ export async function openLocalModel(request: ModelRequest): Promise<OpenedModel
   if (opened) return { ...opened, folder, config };
   const source = request.source === undefined ? folder : resolve(request.source);
   const checkpoint = await openCheckpoint(source, requested === "gguf" ? {} : { sourceFormat: requested });
-  return { folder, config, checkpoint, origin: { id: folder, commit: null, files: new Map() } };
+  const notices = [...files.notices(), ...checkpoint.notices];
+  const origin = { id: folder, commit: null, files: new Map() };
+  return { folder, config, checkpoint: { ...checkpoint, notices }, origin };
 }
 
 async function locateConfig(model: string): Promise<{ folder: string; name: string }> {

@@ -9,7 +9,7 @@ import { explainMissing } from "./missing-tensors.ts";
 import type { Expression, Parameter } from "./parameter.ts";
 import { type BoundParameter, piecesOf } from "./pieces.ts";
 import type { OutputTensor, Plan } from "./plan.ts";
-import { checkPresharding, shardPieces, wholeShape } from "./presharding.ts";
+import { checkPresharding, shardingNotices, shardPieces, wholeShape } from "./presharding.ts";
 import type { Scheme } from "./scheme.ts";
 import {
   dtypeProblem,
@@ -89,7 +89,7 @@ export async function createPlan(input: PlanInput): Promise<Plan> {
       ...derived.notices,
       ...notices,
       ...upstreamNotices({ architecture, config: derived, scheme, checkpoint, bound }),
-      ...shardingNotices(architecture, workers),
+      ...shardingNotices(architecture, bound, workers),
     ],
   };
 }
@@ -115,10 +115,6 @@ async function refuseMissing(
     `the checkpoint lacks ${missing.length} tensor${missing.length === 1 ? "" : "s"}:\n${listProblems(missing)}`,
     { hint: guess ?? "check that the download is complete and that --model-type fits the checkpoint" },
   );
-}
-
-function shardingNotices({ shardingNotice }: Architecture, workers: number): readonly string[] {
-  return workers > 1 && shardingNotice !== undefined ? [shardingNotice] : [];
 }
 
 function bindAll(mapped: readonly Mapped[], input: PlanInput, workers: number): readonly BoundParameter[] {

@@ -1,4 +1,5 @@
 import { listProblems, PlanError } from "../core/errors.ts";
+import type { Architecture } from "./architecture.ts";
 import type { Parameter, ShardStrategy } from "./parameter.ts";
 import type { BoundParameter } from "./pieces.ts";
 import type { OutputTensor } from "./plan.ts";
@@ -163,4 +164,18 @@ function checkGroups(parameters: readonly Parameter[], group: number, workers: n
     `groups cannot be distributed evenly over ${workers} workers:\n${listProblems(problems)}`,
     "use fewer workers, or q0f16",
   );
+}
+
+/** What the user should know of a model that is cut for several workers, a sentence each. */
+export function shardingNotices(
+  { key, shardingNotice }: Architecture,
+  bound: readonly BoundParameter[],
+  workers: number,
+): readonly string[] {
+  if (workers === 1) return [];
+  const whole = bound.every(({ parameter }) => parameter.shard === undefined);
+  return [
+    ...(whole ? [`nothing of ${key} is cut for several workers: each loads the whole model`] : []),
+    ...(shardingNotice === undefined ? [] : [shardingNotice]),
+  ];
 }

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { MlcConvertError } from "../../src/core/errors.ts";
@@ -48,6 +48,14 @@ describe("a plan", () => {
       names.indexOf("model.layers.0.mlp.gate_up_proj.q_weight") + 1,
     );
     expect(plan.metadata.paramSize).toBe(names.length);
+  });
+
+  it("tells of a byte order mark before config.json", async () => {
+    const { model } = await planOf({});
+    const config = join(model.folder as string, "config.json");
+    await writeFile(config, `\ufeff${await readFile(config, "utf8")}`);
+    const { plan } = await planConversion({ model: model.folder as string, quantization: "q4f16_1" });
+    expect(plan.notices).toEqual(["config.json begins with a byte order mark, which was ignored."]);
   });
 
   it("lists tensors that nothing needs, and refuses scales among them", async () => {

@@ -45,13 +45,19 @@ const CHANGES = {
 };
 
 /** What is told of a recorded case, after a change to it. */
-async function noticesOf(id: string, quantization: string, change: keyof typeof CHANGES) {
+async function noticesOf(
+  id: string,
+  quantization: string,
+  change: keyof typeof CHANGES = "as it is",
+  preshard = 1,
+) {
   const golden = CHANGES[change](await readGoldenCase(new URL(`${id}.json`, GOLDEN_CASES)));
   const model = join(await tempFolder(), "model");
   await mkdir(model);
   await buildGoldenCase(golden, model);
   // Volta's layout takes the small shapes of the recorded cases.
-  const { plan } = await planConversion({ model, quantization, modelType: golden.architecture, ftArch: 70 });
+  const modelType = golden.architecture;
+  const { plan } = await planConversion({ model, quantization, modelType, ftArch: 70, preshard });
   return plan.notices;
 }
 
@@ -71,5 +77,17 @@ describe("a result without a counterpart of upstream's", () => {
   ] as const)("is told of: %s to %s, %s", async (id, quantization, change, words) => {
     const told = words === undefined ? [] : [expect.stringContaining(words)];
     expect(await noticesOf(id, quantization, change)).toEqual(told);
+  });
+});
+
+describe("a model that is cut for several workers", () => {
+  it.each([
+    ["rwkv6-0", [expect.stringContaining("nothing of rwkv6 is cut")]],
+    ["medusa-0", [expect.stringContaining("nothing of medusa is cut")]],
+    ["tp-llama", []],
+    ["tp-chatglm", [expect.stringContaining("cut as one block")]],
+  ] as const)("is told of where it is not cut as it should be: %s", async (id, told) => {
+    expect(await noticesOf(id, "q0f16", "as it is", 2)).toEqual(told);
+    expect(await noticesOf(id, "q0f16")).toEqual([]);
   });
 });
