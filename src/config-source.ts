@@ -11,6 +11,7 @@ import { locateGguf, openGguf } from "./open-gguf.ts";
 import type { OpenDeps } from "./open-model.ts";
 import { readPreset } from "./presets.ts";
 import { withRebuiltFiles } from "./rebuilt-tokenizer.ts";
+import { localPathNotices } from "./source/local-path.ts";
 
 /** A model without its weights: what its chat config is made from. */
 export interface ConfigSource {
@@ -43,6 +44,7 @@ export async function openConfigSource(request: ConfigSourceRequest, deps: OpenD
     const preset = await readPreset(model);
     return preset ? presetSource(model, preset) : hubSource(request, deps);
   }
+  for (const message of localPathNotices(model)) deps.onEvent({ type: "notice", message });
   const file = existsSync(join(path, "config.json")) ? undefined : await locateGguf(path, "auto");
   if (file !== undefined) return ggufSource(file);
   if (found.isFile()) return folderSource(dirname(path), { config: basename(path), id: dirname(path) });

@@ -12,6 +12,7 @@ import type { FileIntegrity } from "./core/integrity.ts";
 import type { JsonObject } from "./core/json.ts";
 import type { Checkpoint } from "./core/tensor-info.ts";
 import { locateGguf, openGguf, type RequestedSource } from "./open-gguf.ts";
+import { localPathNotices } from "./source/local-path.ts";
 
 /** What to read, as the user named it. */
 export interface ModelRequest {
@@ -64,7 +65,10 @@ export interface OpenedModel {
  * @throws {CheckpointError} for everything that is wrong with the files
  */
 export async function openModel(request: ModelRequest, deps: OpenDeps): Promise<OpenedModel> {
-  if (existsSync(request.model)) return openLocalModel(request);
+  if (existsSync(request.model)) {
+    for (const message of localPathNotices(request.model)) deps.onEvent({ type: "notice", message });
+    return openLocalModel(request);
+  }
   const { openHubModel } = await import("./acquire-model.ts");
   return openHubModel(request, deps, openLocalModel);
 }

@@ -4,6 +4,7 @@ import { listProblems, SourceError } from "../core/errors.ts";
 import type { ModelKind } from "./file-choice.ts";
 import { inspectFolder } from "./folder-state.ts";
 import { isLfsPointer } from "./lfs-pointer.ts";
+import { localPathNotices } from "./local-path.ts";
 import type { SourceOptions } from "./options.ts";
 import type { LocalSource } from "./resolved.ts";
 
@@ -19,8 +20,7 @@ export async function resolveLocal(typed: string, options: SourceOptions): Promi
     });
   }
   const full = path.resolve(typed);
-  const looksRemote = /^[\w-][\w.-]*\/[\w.-]+$/.test(typed);
-  const notices = looksRemote ? [`${typed} is a local path; write HF://${typed} for the hub's model.`] : [];
+  const notices = localPathNotices(typed);
   if (stats.isFile()) {
     if (await isLfsPointer(full)) throw pointerError(path.dirname(full), [path.basename(full)]);
     return {

@@ -100,6 +100,21 @@ describe("the command line", () => {
     expect((await readdir(folder)).filter((name) => name.includes("partial"))).toEqual([]);
   });
 
+  it.each([["plan"], ["convert"], ["gen-config"], ["recommend"]])(
+    "%s tells that a folder wins over the hub's model of that name",
+    async (command) => {
+      const cwd = await tempFolder();
+      await writeModel(join(cwd, "org"));
+      const options = command === "recommend" ? [] : ["-q", "q4f16_1"];
+      const output = ["convert", "gen-config"].includes(command) ? ["-o", "out"] : [];
+      const { code, stdout, stderr } = await runCli([command, "org/model", ...options, ...output], { cwd });
+      expect([code, stderr]).toEqual([0, stderr]);
+      expect(stdout + stderr).toContain(
+        "org/model is a local path; write HF://org/model for the hub's model.",
+      );
+    },
+  );
+
   it("answers --version and --help without loading the addon", async () => {
     const tell = 'process.on("exit",()=>console.error(process.report.getReport().sharedObjects.join("\\n")))';
     const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(tell)}` };
