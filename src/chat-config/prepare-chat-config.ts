@@ -146,7 +146,12 @@ function sizeNotices(
   const notices: string[] = [];
   if (context > 0 && window > 0)
     notices.push(
-      `context_window_size ${context} and sliding_window_size ${window} are both set; WebLLM refuses that unless one is overridden with -1.`,
+      `context_window_size ${context} and sliding_window_size ${window} are both set; WebLLM refuses that unless its entry overrides one with -1, as the one of \`mlc-convert web\` does.`,
+    );
+  const chunk = size("prefill_chunk_size");
+  if (context > 0 && chunk > context)
+    notices.push(
+      `prefill_chunk_size ${chunk} is larger than context_window_size ${context}; give --prefill-chunk-size too.`,
     );
   if (activeVocabSize !== undefined && activeVocabSize > size("vocab_size"))
     notices.push(

@@ -25,9 +25,23 @@ export function deriveForChatConfig(
       notices.push(`${architecture.configClass} has no field ${name}: the override is ignored`);
   }
   const second = architecture.derive(fields);
+  const lost = lostOverrides(architecture, overrides, second.fields);
   return {
     fields: second.fields,
     extra: first.extra,
-    notices: [...new Set([...notices, ...second.notices])],
+    notices: [...new Set([...notices, ...second.notices, ...lost])],
   };
+}
+
+/** Some classes set a field again, whatever it was; 0 asks them to. */
+function lostOverrides(
+  { configClass }: Architecture,
+  overrides: JsonObject,
+  fields: JsonObject,
+): readonly string[] {
+  return [...overrides].flatMap(([name, wanted]) => {
+    const found = fields.get(name);
+    if (found === undefined || found === wanted || wanted === 0) return [];
+    return [`${configClass} sets ${name} to ${String(found)} again: the override ${String(wanted)} is lost`];
+  });
 }

@@ -140,6 +140,12 @@ describe("notices", () => {
   it("say when both window sizes are set", async () => {
     expect(await noticesOf("mistral-7b-context-over-window")).toContain("WebLLM refuses");
   });
+  it("say when the prefill chunk is larger than the context", async () => {
+    expect(await noticesOf("override-cohere-context-below-chunk")).toContain(
+      "is larger than context_window_size",
+    );
+    expect(await noticesOf("olmo2-7b")).not.toContain("larger");
+  });
   it("say when ids come from the defaults", async () => {
     expect(await noticesOf("olmo2-7b")).toContain("bos_token_id is in neither");
   });

@@ -172,6 +172,22 @@ describe("a config is taken with a notice", () => {
     const { notices } = deriveForChatConfig(architecture, changed("qwen2-0", {}), overrides);
     expect(notices).toEqual(["QWen2Config has no field sliding_window_size: the override is ignored"]);
   });
+
+  it.each([
+    [
+      "gemma2",
+      "gemma2-0",
+      { context_window_size: 128 },
+      ["sets context_window_size to 256 again: the override 128"],
+    ],
+    ["gemma3", "gemma3-0", { sliding_window_size: -1 }, ["the override -1 is lost"]],
+    ["llama", "packing-llama", { context_window_size: 128 }, []],
+    ["llama", "packing-llama", { prefill_chunk_size: 0 }, []],
+  ] as const)("of %s whose override is lost: %s with %o", async (key, id, overrides, words) => {
+    const architecture = await architectureOf(key);
+    const { notices } = deriveForChatConfig(architecture, changed(id, {}), object(overrides));
+    expect(notices).toEqual(words.map((text) => expect.stringContaining(text)));
+  });
 });
 
 describe("what upstream gets wrong", () => {
