@@ -32,5 +32,4 @@ if (index.code.includes("__filename"))
   throw new Error("bundle: dist/index.cjs looks for files beside itself");
 const names = index.exports.join(", ");
 writeFileSync(`${DIST}/index.js`, `import core from "./index.cjs";\nexport const { ${names} } = core;\n`);
-writeFileSync(`${DIST}/index.d.cts`, 'export * from "./index.js";\n');
 rmSync(`${DIST}/cli/main.js`);

@@ -1,7 +1,7 @@
 // Packs the package, installs the tarball in an empty folder and converts there, as a user would: with no compiler
-// on the PATH and only the prebuilt addon. `npm run build:ts` and `npm run prebuild` come first, or
-// `--tarball FILE` names a package that was packed elsewhere.
-import { execFileSync } from "node:child_process";
+// on the PATH and only the prebuilt addon. `npm run build:ts`, `npm run build:types` and `npm run prebuild` come first,
+// or `--tarball FILE` names a package that was packed elsewhere.
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
@@ -31,10 +31,28 @@ function pack(folder) {
     paths.some((path) => path.startsWith(platform)),
     `the tarball holds ${platform}`,
   );
-  expect(paths.includes("dist/index.d.ts"), "the tarball holds types");
+  for (const types of ["dist/index.d.ts", "dist/index.d.cts"])
+    expect(paths.includes(types), `the tarball holds ${types}`);
   const foreign = paths.filter((path) => /^(src|cpp|test|bench|build)\/|binding\.gyp/.test(path));
   expect(foreign.length === 0, `the tarball holds no sources ${foreign.slice(0, 3)}`);
   return join(folder, filename);
+}
+
+/** Compiles a program against the package as strictly as TypeScript can, as a module of either kind. */
+function checkTypes(project) {
+  const program = `import { type ConversionReport, convert } from "mlc-convert";
+const report: Promise<ConversionReport> = convert({ model: "a", quantization: "q4f16_1", output: "b" });
+// @ts-expect-error: a model is named by a string
+convert({ model: report, quantization: "q4f16_1", output: "b" });
+`;
+  for (const name of ["required.cts", "imported.mts"]) writeFileSync(join(project, name), program);
+  const modules = { module: "node16", moduleResolution: "node16", target: "es2022", types: [] };
+  const compilerOptions = { ...modules, noEmit: true, strict: true, skipLibCheck: false };
+  const config = { compilerOptions, files: ["required.cts", "imported.mts"] };
+  writeFileSync(join(project, "tsconfig.json"), JSON.stringify(config));
+  const compiler = join(ROOT, "node_modules/typescript/bin/tsc");
+  const { status, stdout } = spawnSync(process.execPath, [compiler, "-p", project], { encoding: "utf8" });
+  expect(status === 0, `import and require find its types ${stdout}`);
 }
 
 /** Environment with nothing on the PATH but Node, and with prebuilt addons only. */
@@ -71,6 +89,7 @@ try {
     'import("mlc-convert").then((all) => console.log(Object.entries(require("mlc-convert")).every(([name, it]) => all[name] === it)))',
   );
   expect(required.trim() === "true", "require loads the same");
+  checkTypes(project);
 
   expect(/^\d+\.\d+\.\d+/.test(run("--version")), "it says its version");
   const { backends } = JSON.parse(run("doctor", "--json").trim().split("\n").at(-1));

@@ -7,7 +7,7 @@ export interface SourceDeps {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The user's home folder, for default cache places. */
   readonly home: string;
-  readonly platform: NodeJS.Platform;
+  readonly platform: string;
   readonly onEvent: (event: ConvertEvent) => void;
   readonly signal?: AbortSignal;
   /** Milliseconds since the epoch. */
