@@ -1,9 +1,22 @@
 import { createRequire } from "node:module";
 import type { SingleBar } from "cli-progress";
-import pc from "picocolors";
+import picocolors from "picocolors";
 import { MlcConvertError } from "../core/errors.ts";
 import type { ConvertEvent } from "../core/events.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
+
+/**
+ * Whether what goes to stderr is coloured: on a terminal that can, or where the environment insists. The library's own
+ * answer is about stdout, and always yes on Windows and in CI.
+ */
+function isColoured({ stderr, env }: NodeJS.Process): boolean {
+  if (env.NO_COLOR) return false;
+  if (env.FORCE_COLOR) return env.FORCE_COLOR !== "0";
+  // Absent, whatever its type says, where it is no terminal.
+  return Boolean(stderr.isTTY) && stderr.hasColors();
+}
+
+const pc = picocolors.createColors(isColoured(process));
 
 /** How a command talks: to a person, or one JSON object a line to a program. */
 export interface Printer {

@@ -160,7 +160,8 @@ describe("the command line", () => {
   it("draws no bar and no colour where there is no terminal, and nothing at all with --quiet", async () => {
     const folder = await tempFolder();
     const model = await writeModel(folder);
-    const loud = await runCli([model, "-q", "q0f16", "-o", join(folder, "a"), "--no-fsync"]);
+    const env = { NO_COLOR: "", CI: "true" };
+    const loud = await runCli([model, "-q", "q0f16", "-o", join(folder, "a"), "--no-fsync"], { env });
     expect(loud.code).toBe(0);
     const escapeCharacter = String.fromCharCode(27);
     expect(loud.stdout + loud.stderr).not.toContain(escapeCharacter);
@@ -182,6 +183,21 @@ describe("the command line", () => {
       expect(stdout).toContain("Saved to");
     },
   );
+
+  it.skipIf(spawnSync("script", ["--version"]).status !== 0).each([
+    ["a terminal", {}, "", true],
+    ["a terminal, but NO_COLOR is set", { NO_COLOR: "1" }, "", false],
+    ["a file, and stdout a terminal", {}, "2> errors; cat errors", false],
+    ["a file, and FORCE_COLOR is set", { FORCE_COLOR: "1" }, "2> errors; cat errors", true],
+  ] as const)("colours what it says where stderr is %s: %o", async (_, wishes, redirected, coloured) => {
+    const cwd = await tempFolder();
+    const { NO_COLOR: _none, FORCE_COLOR: _forced, CI: _ci, ...inherited } = process.env;
+    const env = { ...inherited, TERM: "xterm", ...wishes };
+    const command = `"${process.execPath}" "${CLI}" verify nothing ${redirected}`;
+    const { stdout } = spawnSync("script", ["-qec", command, "/dev/null"], { encoding: "utf8", cwd, env });
+    expect(stdout).toContain("error");
+    expect(stdout.includes("\u001b[31m")).toBe(coloured);
+  });
 
   it("stops on Ctrl-C with exit code 130, leaves no finished-looking folder, and goes on from there", {
     timeout: 120_000,
