@@ -184,6 +184,7 @@ void Job::on_finish(const Status& status) {
 
 void Job::settle(Napi::Env env, const Status& status) {
   const Napi::HandleScope scope(env);
+  run_->close_files();
   if (status.is_ok()) {
     deferred_->Resolve(env.Undefined());
   } else {

@@ -44,6 +44,14 @@ void Run::end() {
   if (finisher_.joinable()) finisher_.join();
 }
 
+void Run::close_files() {
+  end();
+  idle_.clear();
+  ready_.clear();
+  finished_.clear();
+  sources_.clear();
+}
+
 // Lets the shard wait for those that make its scales. Scales that no words added before make lose
 // their pair: they are made by a look at the source. So do words whose pair is taken.
 void Run::pair(Shard* shard) {

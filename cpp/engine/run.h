@@ -53,11 +53,12 @@ class Run {
   void cancel();
   // Cancels, and returns when no thread is left that could call the listener.
   void end();
+  // After on_finish: lets go of every file, which on Windows nobody could rename or remove before.
+  void close_files();
 
   uint64_t bytes_made() const { return bytes_made_.load(std::memory_order_relaxed); }
   // Summed over threads; complete once on_finish was called.
   PhaseTimes times();
-  const Sources& sources() const { return sources_; }
 
  private:
   using LanePtr = std::unique_ptr<Lane>;

@@ -14,6 +14,7 @@ export interface Journal {
   readonly restartReason?: string;
   /** Notes one shard. Call it only when the shard's bytes are durable. */
   note(index: number, result: ShardResult): void;
+  /** May be called twice. Windows moves no folder while a file in it is open. */
   close(): void;
 }
 
@@ -41,6 +42,7 @@ export function openJournal(folder: string, key: JournalKey, sync: boolean): Jou
   const earlier = existsSync(path) ? readJournal(path, digest, key.layout) : undefined;
   const finished = earlier?.finished ?? new Map<number, ShardResult>();
   const handle = openSync(path, finished.size > 0 ? "a" : "w");
+  let open = true;
   const append = (entry: unknown): void => {
     writeSync(handle, `${JSON.stringify(entry)}\n`);
     if (sync) fsyncSync(handle);
@@ -50,7 +52,10 @@ export function openJournal(folder: string, key: JournalKey, sync: boolean): Jou
     finished,
     ...(earlier?.reason === undefined ? {} : { restartReason: earlier.reason }),
     note: (index, result) => append({ shard: index, ...result }),
-    close: () => closeSync(handle),
+    close: () => {
+      if (open) closeSync(handle);
+      open = false;
+    },
   };
 }
 

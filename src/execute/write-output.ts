@@ -222,10 +222,11 @@ function runInput(
 
 /** Writes the closing files, the last of which makes the output complete, and renames the folder into place. */
 async function publish(
-  { request, staging }: OpenOutput,
+  { request, staging, journal }: OpenOutput,
   results: ReadonlyMap<number, ShardResult>,
   sync: boolean,
 ): Promise<string> {
+  journal.close();
   const ordered = request.layout.shards.map((_, index) => results.get(index) as ShardResult);
   for (const file of await request.closingFiles(ordered)) {
     const content = "copyOf" in file ? await readFile(file.copyOf) : file.content;
