@@ -1,6 +1,5 @@
 import { createRequire } from "node:module";
 import type { SingleBar } from "cli-progress";
-import picocolors from "picocolors";
 import { MlcConvertError } from "../core/errors.ts";
 import type { ConvertEvent } from "../core/events.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
@@ -16,7 +15,11 @@ function isColoured({ stderr, env }: NodeJS.Process): boolean {
   return Boolean(stderr.isTTY) && stderr.hasColors();
 }
 
-const pc = picocolors.createColors(isColoured(process));
+/** Loaded only for people: programs read no colours. */
+function coloursOf(process: NodeJS.Process): ReturnType<typeof import("picocolors").createColors> {
+  const library = createRequire(import.meta.url)("picocolors") as typeof import("picocolors");
+  return library.createColors(isColoured(process));
+}
 
 /** How a command talks: to a person, or one JSON object a line to a program. */
 export interface Printer {
@@ -86,17 +89,18 @@ class TextPrinter implements Printer {
   /** Of the download, as it was last told. */
   private tenth = -1;
   private readonly quiet: boolean;
+  private readonly colours = coloursOf(process);
 
   constructor(quiet: boolean) {
     this.quiet = quiet;
   }
 
   onEvent(event: ConvertEvent): void {
-    if (event.type === "notice") this.say(`${pc.yellow("note")} ${event.message}`);
+    if (event.type === "notice") this.say(`${this.colours.yellow("note")} ${event.message}`);
     if (event.type === "phase") this.phase(PHASES[event.phase]);
     if (event.type === "progress") this.progress(event.bytes, event.totalBytes);
     if (event.type === "download-total") this.download(event);
-    if (event.type === "retry") this.say(pc.dim(retryLine(event)));
+    if (event.type === "retry") this.say(this.colours.dim(retryLine(event)));
   }
 
   result(_data: object, lines: () => readonly string[]): void {
@@ -108,8 +112,10 @@ class TextPrinter implements Printer {
     this.stopBar();
     const known = error instanceof MlcConvertError;
     const message = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`${pc.red("error")} ${message}${known ? pc.dim(` [${error.code}]`) : ""}\n`);
-    if (known && error.hint) process.stderr.write(`${pc.cyan("hint")}  ${error.hint}\n`);
+    process.stderr.write(
+      `${this.colours.red("error")} ${message}${known ? this.colours.dim(` [${error.code}]`) : ""}\n`,
+    );
+    if (known && error.hint) process.stderr.write(`${this.colours.cyan("hint")}  ${error.hint}\n`);
   }
 
   private say(line: string): void {
@@ -119,7 +125,7 @@ class TextPrinter implements Printer {
 
   private phase(title: string | undefined): void {
     this.stopBar();
-    if (title) this.say(pc.dim(title));
+    if (title) this.say(this.colours.dim(title));
   }
 
   /** The bar where there is a terminal, and else a line for every tenth. */
