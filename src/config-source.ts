@@ -8,7 +8,7 @@ import type { PreparedChatConfig } from "./chat-config/prepare-chat-config.ts";
 import { SourceError } from "./core/errors.ts";
 import type { JsonObject } from "./core/json.ts";
 import { locateGguf, openGguf } from "./open-gguf.ts";
-import type { OpenDeps } from "./open-model.ts";
+import { type OpenDeps, refuseWeightFile } from "./open-model.ts";
 import { readPreset } from "./presets.ts";
 import { withRebuiltFiles } from "./rebuilt-tokenizer.ts";
 import { localPathNotices } from "./source/local-path.ts";
@@ -47,8 +47,9 @@ export async function openConfigSource(request: ConfigSourceRequest, deps: OpenD
   for (const message of localPathNotices(model)) deps.onEvent({ type: "notice", message });
   const file = existsSync(join(path, "config.json")) ? undefined : await locateGguf(path, "auto");
   if (file !== undefined) return ggufSource(file);
-  if (found.isFile()) return folderSource(dirname(path), { config: basename(path), id: dirname(path) });
-  return folderSource(path, { config: "config.json", id: path });
+  if (!found.isFile()) return folderSource(path, { config: "config.json", id: path });
+  refuseWeightFile(path);
+  return folderSource(dirname(path), { config: basename(path), id: dirname(path) });
 }
 
 async function folderSource(

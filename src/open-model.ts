@@ -99,9 +99,20 @@ export async function openLocalModel(request: ModelRequest): Promise<OpenedModel
   return { folder, config, checkpoint: { ...checkpoint, notices }, origin };
 }
 
+const WEIGHT_FILE = /\.(safetensors|bin|pt|pth)(\.index\.json)?$/;
+
+/** @throws {SourceError} where a file of weights, or their index, is named in the place of config.json */
+export function refuseWeightFile(path: string): void {
+  if (!WEIGHT_FILE.test(path)) return;
+  throw new SourceError("E_CONFIG_MISSING", `${path}: expected config.json or its folder, found weights`, {
+    hint: "name the folder; --source takes the weights from this file alone",
+  });
+}
+
 async function locateConfig(model: string): Promise<{ folder: string; name: string }> {
   const path = resolve(model);
   const found = await stat(path);
+  if (found.isFile()) refuseWeightFile(path);
   return found.isDirectory()
     ? { folder: path, name: "config.json" }
     : { folder: dirname(path), name: basename(path) };

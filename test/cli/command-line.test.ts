@@ -62,6 +62,12 @@ describe("the command line", () => {
       "name the checkpoint that it was made from",
     ],
     [
+      "a weight file in the place of the model",
+      3,
+      async (folder, model) => [join(model, "model.safetensors"), "-q", "q0f16", "-o", join(folder, "o")],
+      "found weights",
+    ],
+    [
       "a damaged weight file",
       4,
       async (folder, model) => {
