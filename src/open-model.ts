@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { AcquireOptions } from "./acquire-model.ts";
 import { openConfigFolder } from "./chat-config/config-folder.ts";
+import { isWeights } from "./checkpoint/locate-weights.ts";
 import { openCheckpoint } from "./checkpoint/open-checkpoint.ts";
 import { SourceError } from "./core/errors.ts";
 import type { OnEvent } from "./core/events.ts";
@@ -99,11 +100,9 @@ export async function openLocalModel(request: ModelRequest): Promise<OpenedModel
   return { folder, config, checkpoint: { ...checkpoint, notices }, origin };
 }
 
-const WEIGHT_FILE = /\.(safetensors|bin|pt|pth)(\.index\.json)?$/;
-
 /** @throws {SourceError} where a file of weights, or their index, is named in the place of config.json */
 export function refuseWeightFile(path: string): void {
-  if (!WEIGHT_FILE.test(path)) return;
+  if (!isWeights(path)) return;
   throw new SourceError("E_CONFIG_MISSING", `${path}: expected config.json or its folder, found weights`, {
     hint: "name the folder; --source takes the weights from this file alone",
   });

@@ -24,6 +24,13 @@ static_assert(sizeof(kDTypeBytes) == kDTypes, "one a type");
 
 size_t dtype_bytes(DType dtype) { return kDTypeBytes[static_cast<size_t>(dtype)]; }
 
+ElementType block_type(GgmlType block) {
+  ElementType type;
+  type.is_block = true;
+  type.block = block;
+  return type;
+}
+
 size_t ElementType::block_elements() const {
   return is_block ? kBlockShapes[static_cast<size_t>(block)].elements : 1;
 }

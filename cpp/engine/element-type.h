@@ -25,5 +25,6 @@ struct ElementType {
 };
 
 size_t dtype_bytes(DType dtype);
+ElementType block_type(GgmlType block);
 
 }  // namespace mlc

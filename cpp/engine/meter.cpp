@@ -98,9 +98,7 @@ void Meter::quantize_ft(size_t rows, size_t cols, const Made& made) {
 
 void Meter::ggml(GgmlType type, const Made& made) {
   if (!wants()) return;
-  ElementType stored;
-  stored.is_block = true;
-  stored.block = type;
+  const ElementType stored = block_type(type);
   for (size_t first = 0; first < made.count; first += kBatch) {
     const size_t step = std::min(kBatch, made.count - first);
     uint8_t* values = bytes_of(decoded(step));

@@ -124,9 +124,7 @@ Status PieceStream::make_constant(const Piece& piece, Chunk* chunk) {
 }
 
 Status PieceStream::make_ggml(const Piece& piece, Chunk* chunk) {
-  ElementType type;
-  type.is_block = true;
-  type.block = piece.ggml;
+  const ElementType type = block_type(piece.ggml);
   const uint64_t unit = type.block_elements();
   const uint64_t first = position_ / type.block_bytes() * unit;
   // Multiples of 256 elements: a source may be in other blocks than the result.

@@ -4,13 +4,6 @@ namespace mlc {
 
 namespace {
 
-ElementType block_type(GgmlType block) {
-  ElementType type;
-  type.is_block = true;
-  type.block = block;
-  return type;
-}
-
 uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 bool is_float(DType dtype) {

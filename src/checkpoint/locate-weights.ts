@@ -20,6 +20,10 @@ const KNOWN_NAMES: Readonly<Record<HuggingFaceFormat, { readonly index: string; 
   "huggingface-torch": { index: "pytorch_model.bin.index.json", lone: "pytorch_model.bin" },
 };
 const WEIGHT_FILE = /\.(safetensors|bin|pt|pth)$/;
+
+/** True for the name of a file of weights or of their index. */
+export const isWeights = (name: string): boolean => WEIGHT_FILE.test(name.replace(/\.index\.json$/, ""));
+
 const INDEX_FILE = /\.(safetensors|bin|pt)\.index\.json$/;
 
 /**

@@ -147,14 +147,19 @@ function perTensorPieces(bound: BoundParameter, scheme: PerTensorScheme): readon
   return pieces;
 }
 
+/** True for a linear weight that q4f16_ft lays out its own way, were it no gate; others are quantized by groups. */
+export function fitsFt({ parameter, value }: BoundParameter): boolean {
+  if (parameter.kind !== "linear" || isFinalLayer(parameter) || parameter.float32Output) return false;
+  return (value.shape[0] as number) % 8 === 0;
+}
+
 function ftPieces(bound: BoundParameter, scheme: Scheme, options: PieceOptions): readonly OutputTensor[] {
   const { parameter, value } = bound;
   const fallback: GroupLayout = { bits: 4, group: FT_GROUP, linearLayout: "NK", modelDType: "float16" };
   if (parameter.kind === "embedding") return groupPieces(bound, fallback);
   if (parameter.kind !== "linear") return [plainPiece(bound, scheme)];
   const [rows, cols] = value.shape as [number, number];
-  if (isFinalLayer(parameter) || parameter.float32Output || rows % 8 !== 0)
-    return groupPieces(bound, fallback);
+  if (!fitsFt(bound)) return groupPieces(bound, fallback);
   if (isGate(parameter)) return [plainPiece(bound, scheme)];
   if (options.ftArch >= 75 && (rows % 64 !== 0 || cols % 64 !== 0)) {
     throw new PlanError(

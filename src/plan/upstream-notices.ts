@@ -1,7 +1,7 @@
 import type { Checkpoint } from "../core/tensor-info.ts";
 import type { Architecture, DerivedConfig } from "./architecture.ts";
 import { isGate } from "./node-rules.ts";
-import type { BoundParameter } from "./pieces.ts";
+import { type BoundParameter, fitsFt } from "./pieces.ts";
 import type { Scheme } from "./scheme.ts";
 
 /** A conversion of which every parameter is known. */
@@ -25,7 +25,8 @@ const DIFFERENCES: readonly Difference[] = [
     sentence: "upstream leaves q_calibration_scale undefined; it is 1 here",
   },
   {
-    applies: ({ scheme, bound }) => scheme.kind === "ft-quant" && bound.some(isKeptGate),
+    applies: ({ scheme, bound }) =>
+      scheme.kind === "ft-quant" && bound.some((one) => fitsFt(one) && isGate(one.parameter)),
     sentence: "the experts' gates stay in float16: upstream's q4f16_ft cannot store them",
   },
   {
@@ -48,12 +49,6 @@ export function upstreamNotices(conversion: Conversion): readonly string[] {
     ...(architecture.upstreamNotices?.(config, scheme) ?? []),
     ...DIFFERENCES.filter(({ applies }) => applies(conversion)).map(({ sentence }) => sentence),
   ];
-}
-
-/** A gate that q4f16_ft would take if it could; others are quantized by groups, here and upstream. */
-function isKeptGate({ parameter }: BoundParameter): boolean {
-  const { kind, shape, float32Output } = parameter;
-  return kind === "linear" && isGate(parameter) && !float32Output && (shape[0] as number) % 8 === 0;
 }
 
 function mixesHalves({ sources }: BoundParameter, { tensors }: Checkpoint): boolean {
