@@ -5,9 +5,10 @@
 // sixteen rows, so that sixteen results make whole cache lines of the output. A batch first finds
 // every maximum, then all scales at once (a division takes long, but several at once take no
 // longer), then quantizes its groups:
-//   thresholds  an f16 model and ordinary numbers: see group-thresholds.h, no division and no
-//   rounding division    the definition, with true divisions reference   a NaN is among the
-//   elements
+//   thresholds   an f16 model and ordinary numbers: see group-thresholds.h, no division and no
+//                rounding
+//   division     the definition, with true divisions
+//   reference    a NaN is among the elements
 //
 // Isa has, for each Scheme S:
 //   find_magnitudes<S>(batch)      the largest |w| of each group, in the source's bits, NaNs
@@ -23,6 +24,8 @@
 //
 // Everything here has internal linkage: each instruction set compiles a copy of its own.
 #pragma once
+
+#include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -45,6 +48,7 @@ struct Batch {
   size_t count;
   size_t elements;  // that exist, of each group
   bool unrounded;   // GroupQuantizeArgs::divide_by_unrounded_scale
+  bool apart;       // rows of one group, else neighbours of one row
   bool wants_words;
   uint8_t* out;  // where the words of the first group go: below, or where they belong
   size_t out_step;
@@ -65,6 +69,7 @@ struct Batch {
 
 template <DType From, DType Model, int Bits, bool Measured>
 struct Scheme {
+  using Steps = GroupSteps<Bits>;
   static constexpr DType kFrom = From;
   static constexpr DType kModel = Model;
   static constexpr int kBits = Bits;
@@ -72,8 +77,28 @@ struct Scheme {
   static constexpr size_t kGroup = Bits == 4 ? 32 : 40;
   static constexpr size_t kSource = width_of(From);
   static constexpr size_t kScale = width_of(Model);
-  static constexpr float kMaxInt = Bits == 4 ? 7.0f : 3.0f;
+  static constexpr float kMaxInt = Steps::kZero;
 };
+
+// The largest magnitude of a group divided by this is its scale. With an f16 model a product with
+// the reciprocal rounds to the same f16: in halves of the result's last place the quotient is n / 7
+// (or n / 3) with an even n < 7 * 2^12, and the middle between two f16 is an odd integer, so that
+// they are at least 1 / 7 apart, 2^-15 of it; two roundings change the product by less than 2^-22.
+template <class S>
+constexpr float kMaxIntReciprocal = 1.0f / S::kMaxInt;
+
+inline void prefetch(const uint8_t* at) {
+  _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
+}
+
+// Asks for what lies a page behind a group: processors guess only within pages, and a page is
+// quantized faster than memory answers. Of many lines that are asked for at once the last ones wait,
+// so this is called group by group.
+template <class S>
+void prefetch_behind(const uint8_t* group) {
+  constexpr size_t kPage = 4096;
+  for (size_t at = 0; at < S::kGroup * S::kSource; at += 64) prefetch(group + kPage + at);
+}
 
 inline uint32_t read_bits(const uint8_t* at, size_t width) {
   uint32_t bits = 0;
@@ -106,8 +131,7 @@ constexpr uint32_t infinity_of(DType dtype) {
 template <class S>
 bool is_rare(uint32_t magnitude) {
   if (S::kModel != DType::kF16) return magnitude > infinity_of(S::kFrom);
-  constexpr uint32_t kLowest = lowest_ordinary(S::kFrom);
-  return magnitude - kLowest > highest_ordinary(S::kFrom) - kLowest;
+  return !is_ordinary(S::kFrom, magnitude);
 }
 
 template <class Isa, class S>
@@ -148,10 +172,23 @@ bool quantize_batch(Batch& batch) {
   return true;
 }
 
+// Sixteen rows of a group lie in the same set of the first cache, which would not hold them until
+// they are quantized: takes them together.
+template <class Isa, class S>
+bool quantize_copied_batch(Batch& batch) {
+  alignas(64) uint8_t copied[kRows][S::kGroup * S::kSource];
+  for (size_t i = 0; i < batch.count; ++i) {
+    std::memcpy(copied[i], batch.group(i), sizeof copied[i]);
+  }
+  batch.src = copied[0];
+  batch.src_step = sizeof copied[0];
+  return quantize_batch<Isa, S>(batch);
+}
+
 // Short groups: filled up with zeros, which change no maximum; their values are cleared afterwards.
 template <class Isa, class S>
 bool quantize_short_batch(Batch& batch) {
-  alignas(32) uint8_t padded[kRows][S::kGroup * S::kSource];
+  alignas(64) uint8_t padded[kRows][S::kGroup * S::kSource];
   for (size_t i = 0; i < batch.count; ++i) {
     std::memset(padded[i], 0, sizeof padded[i]);
     std::memcpy(padded[i], batch.group(i), batch.elements * S::kSource);
@@ -251,6 +288,7 @@ void run_batch(const GroupQuantizeArgs& args, const Place& place) {
   batch.count = place.count;
   batch.elements = part.cols < S::kGroup ? part.cols : S::kGroup;
   batch.unrounded = args.divide_by_unrounded_scale;
+  batch.apart = place.down;
   batch.wants_words = part.words != nullptr;
   batch.src = part.src;
   batch.src_step = place.down ? args.src_row_stride : S::kGroup * S::kSource;
@@ -258,8 +296,9 @@ void run_batch(const GroupQuantizeArgs& args, const Place& place) {
       part.words != nullptr && args.word_stride == 4 && batch.elements == S::kGroup;
   batch.out = in_place ? part.words : reinterpret_cast<uint8_t*>(batch.words);
   batch.out_step = in_place ? steps.words : sizeof batch.words[0];
-  const bool done = batch.elements == S::kGroup ? quantize_batch<Isa, S>(batch)
-                                                : quantize_short_batch<Isa, S>(batch);
+  const bool done = batch.elements < S::kGroup ? quantize_short_batch<Isa, S>(batch)
+                    : place.down               ? quantize_copied_batch<Isa, S>(batch)
+                                               : quantize_batch<Isa, S>(batch);
   if (S::kMeasured && !done) return kReferenceGroup.quantize(&part);
   store_batch<Isa, S>(batch, args, steps, part.words, part.scales);
   if (S::kMeasured) add_batch<S>(batch, args.statistics);
@@ -275,15 +314,11 @@ inline bool are_lines(const uint8_t* words, size_t word_stride) {
 // of a group.
 template <class S>
 void prefetch_below(const GroupQuantizeArgs& args, size_t row, size_t group) {
-#if defined(__GNUC__)
   const size_t end = row + at_most(args.rows - row, kRows);
   for (size_t next = row; next < end; ++next) {
     const uint8_t* src = args.src + next * args.src_row_stride + group * S::kGroup * S::kSource;
-    for (size_t at = 0; at < S::kGroup * S::kSource; at += 64) __builtin_prefetch(src + at, 0, 2);
+    for (size_t at = 0; at < S::kGroup * S::kSource; at += 64) prefetch(src + at);
   }
-#else
-  (void)args, (void)row, (void)group;
-#endif
 }
 
 template <class Isa, class S>

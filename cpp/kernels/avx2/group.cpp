@@ -2,6 +2,7 @@
 #include "group-maxima.h"
 #include "group-sums.h"
 #include "group-words.h"
+#include "thresholds.h"
 
 namespace mlc {
 namespace {
@@ -13,7 +14,9 @@ void find_scales(Batch& batch) {
   for (size_t i = 0; i < count; i += 8) {
     const __m256 source = load8<S::kFrom>(batch.magnitudes + i * S::kSource);
     const __m256 max = round8<S::kModel>(source);
-    const __m256 exact = _mm256_div_ps(max, _mm256_set1_ps(S::kMaxInt));
+    const __m256 exact = S::kModel == DType::kF16
+                             ? _mm256_mul_ps(max, _mm256_set1_ps(kMaxIntReciprocal<S>))
+                             : _mm256_div_ps(max, _mm256_set1_ps(S::kMaxInt));
     const __m256 stored = round8<S::kModel>(exact);
     const __m256 divisor = unrounded ? exact : stored;
     store8<S::kModel>(batch.scales + i * S::kScale, exact);
@@ -23,12 +26,6 @@ void find_scales(Batch& batch) {
       _mm256_store_ps(batch.reciprocals + i, _mm256_div_ps(_mm256_set1_ps(1.0f), divisor));
     }
   }
-}
-
-// Codes that lie in the low bits of kMagic, as numbers around zero.
-template <class S>
-__m256 centred(__m256i k) {
-  return _mm256_sub_ps(_mm256_castsi256_ps(k), _mm256_set1_ps(kMagic + S::kMaxInt));
 }
 
 template <class S>
@@ -47,66 +44,52 @@ __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums
     if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
     t = _mm256_max_ps(t, _mm256_setzero_ps());  // the second operand where t is NaN
     values[i] = _mm256_castps_si256(_mm256_add_ps(_mm256_min_ps(t, limit), magic));
-    if (S::kMeasured) add<S>(i, source, centred<S>(values[i]), _mm256_set1_ps(stored), sums);
+    if (S::kMeasured)
+      add<S>(i, source, centred<typename S::Steps>(values[i]), _mm256_set1_ps(stored), sums);
   }
   return pack<S>(values);
 }
 
-// A group's weights as the threshold path may see them: within its range, the rounding of a bf16 to
-// f16 changes only numbers so small that they quantize to max_int either way. bf16 and 4 bits: even
-// and odd neighbours apart, for pack_pairs4.
+// bf16 and 4 bits: even and odd neighbours apart, for pack_pairs4.
 template <class S>
 constexpr bool kPaired = S::kFrom == DType::kBf16&& S::kBits == 4;
 
+// Vector `i` of a group. Within the threshold path's range, the rounding of a bf16 to f16 changes
+// only numbers so small that they quantize to max_int either way; that of an f32 is needed.
 template <class S>
-void load_for_thresholds(const uint8_t* src, __m256* w) {
-  if (kPaired<S>) {
-    const __m256i odd = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
-    for (size_t i = 0; i < 4; i += 2) {
-      const __m256i both = load256(src + i * 16);
-      w[i] = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
-      w[i + 1] = _mm256_castsi256_ps(_mm256_and_si256(both, odd));
-    }
-    return;
-  }
-  for (size_t i = 0; i < kVectors<S>; ++i) w[i] = load8<S::kFrom>(src + i * 8 * S::kSource);
+__m256 load_vector(const uint8_t* src, size_t i) {
+  if (!kPaired<S>) return load8<S::kFrom>(src + i * 8 * S::kSource);
+  const __m256i both = load256(src + i / 2 * 32);
+  const __m256i odd = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
+  return _mm256_castsi256_ps(i % 2 == 0 ? _mm256_slli_epi32(both, 16)
+                                        : _mm256_and_si256(both, odd));
 }
 
 // All groups of a batch; right for those whose maximum is ordinary.
 template <class S>
 void quantize_by_thresholds(Batch& batch) {
-  using Steps = Thresholds<S::kBits>;
-  const __m256i table =
-      _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(Steps::kBytes)));
-  const __m256 shift = _mm256_set1_ps(Steps::kShift);
-  const __m256 magic = _mm256_set1_ps(kMagic);
-  const __m256 unmagic = _mm256_set1_ps(kMagic + kThresholdBase + S::kMaxInt);
-  const __m256i base = _mm256_set1_epi32(static_cast<int>(Steps::kBaseBits));
+  const Decide<typename S::Steps> decide;
   const size_t count = batch.count;
   uint8_t* out = batch.out;
   const size_t out_step = batch.out_step;
   const uint8_t* src = batch.src;
   const size_t src_step = batch.src_step;
+  const bool apart = batch.apart;
   Sums<S> sums = no_sums<S>();
   for (size_t group = 0; group < count; ++group, src += src_step, out += out_step) {
-    const __m256 r = _mm256_broadcast_ss(batch.reciprocals + group);
-    __m256 w[kVectors<S>];
-    load_for_thresholds<S>(src, w);
-    __m256i values[kVectors<S>];
+    if (!apart) prefetch_behind<S>(src);
+    const __m256 reciprocal = _mm256_broadcast_ss(batch.reciprocals + group);
+    __m256 source[kVectors<S>];
+    for (size_t i = 0; i < kVectors<S>; ++i) source[i] = load_vector<S>(src, i);
+    __m256i codes[kVectors<S>];
     for (size_t i = 0; i < kVectors<S>; ++i) {
-      const __m256 rounded = S::kFrom == DType::kF32 ? round8<DType::kF16>(w[i]) : w[i];
-      const __m256 a = _mm256_mul_ps(rounded, r);
-      const __m256 z = _mm256_add_ps(_mm256_add_ps(a, shift), magic);  // low bits: k
-      const __m256i k = _mm256_castps_si256(z);
-      const __m256i fraction = _mm256_add_epi32(_mm256_shuffle_epi8(table, k), base);
-      const __m256 threshold =
-          _mm256_add_ps(_mm256_sub_ps(z, unmagic), _mm256_castsi256_ps(fraction));
-      const __m256 above = _mm256_cmp_ps(a, threshold, _CMP_GT_OQ);
-      values[i] = _mm256_sub_epi32(k, _mm256_castps_si256(above));
+      const __m256 w = S::kFrom == DType::kF32 ? round8<DType::kF16>(source[i]) : source[i];
+      codes[i] = decide(w, reciprocal);
       if (!S::kMeasured) continue;
-      add<S>(i, w[i], centred<S>(values[i]), _mm256_broadcast_ss(batch.stored + group), &sums);
+      const __m256 scale = _mm256_broadcast_ss(batch.divisors + group);
+      add<S>(i, source[i], centred<typename S::Steps>(codes[i]), scale, &sums);
     }
-    store128(out, kPaired<S> ? pack_pairs4(values) : pack<S>(values));
+    store128(out, kPaired<S> ? pack_pairs4(codes) : pack<S>(codes));
   }
   if (S::kMeasured) store_sums<S>(sums, kPaired<S>, &batch.lanes);
 }

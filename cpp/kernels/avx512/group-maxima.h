@@ -74,23 +74,11 @@ __m512i maxima_of_sixteen(const Batch& batch, size_t first) {
   return fold_dwords<S>(lower, upper);
 }
 
-// Asks for what lies a page behind the sixteen groups of a row: processors guess only within pages,
-// and a page is quantized faster than memory answers.
-template <class S>
-void prefetch_behind(const Batch& batch, size_t first) {
-  constexpr size_t kPage = 4096;
-  constexpr size_t kGroupBytes = S::kGroup * S::kSource;
-  if (batch.src_step != kGroupBytes) return;
-  const char* behind = reinterpret_cast<const char*>(batch.group(first)) + kPage;
-  for (size_t at = 0; at < 16 * kGroupBytes; at += 64) _mm_prefetch(behind + at, _MM_HINT_T0);
-}
-
 template <class S>
 void find_magnitudes(Batch& batch) {
   __m512i least = _mm512_set1_epi32(-1);
   __m512i most = _mm512_setzero_si512();
   for (size_t i = 0; i < batch.count; i += 16) {
-    prefetch_behind<S>(batch, i);
     const __m512i max = maxima_of_sixteen<S>(batch, i);
     least = _mm512_min_epu32(least, max);
     most = _mm512_max_epu32(most, max);

@@ -2,15 +2,10 @@
 #include "group-maxima.h"
 #include "group-sums.h"
 #include "group-words.h"
+#include "thresholds.h"
 
 namespace mlc {
 namespace {
-
-// Codes that lie in the low bits of kMagic, as numbers around zero.
-template <class S>
-__m512 centred(__m512i k) {
-  return _mm512_sub_ps(_mm512_castsi512_ps(k), _mm512_set1_ps(kMagic + S::kMaxInt));
-}
 
 template <class S>
 __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums<S>* sums) {
@@ -28,43 +23,21 @@ __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums
     if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
     t = _mm512_max_ps(t, _mm512_setzero_ps());  // the second operand where t is NaN
     values[i] = _mm512_castps_si512(_mm512_add_ps(_mm512_min_ps(t, limit), magic));
-    if (S::kMeasured) add<S>(i, source, centred<S>(values[i]), _mm512_set1_ps(stored), sums);
+    if (S::kMeasured)
+      add<S>(i, source, centred<typename S::Steps>(values[i]), _mm512_set1_ps(stored), sums);
   }
   return pack<S>(values);
 }
-
-// The constants of the threshold path, in registers. T[k] is explained in group-thresholds.h; here
-// k is a + M rounded down. That is -1 where a is a little less than -M; the table's last entry
-// makes it 0. A permutation over sixteen lanes looks only at the low four bits of its index.
-template <class S>
-struct Decide {
-  __m512 table;
-  __m512 magic = _mm512_set1_ps(kMagic + S::kMaxInt);
-
-  Decide() {
-    constexpr ThresholdFloats<S::kBits> kFloats;
-    const __m512 lowest = _mm512_set1_ps(-kMaxFinite);
-    table = _mm512_mask_mov_ps(_mm512_loadu_ps(kFloats.at), 0x8000, lowest);
-  }
-
-  __m512i operator()(__m512 w, __m512 reciprocal) const {
-    constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
-    const __m512 a = _mm512_mul_ps(w, reciprocal);
-    const __m512i k = _mm512_castps_si512(_mm512_fmadd_round_ps(w, reciprocal, magic, kDown));
-    const __m512 threshold = _mm512_permutexvar_ps(k, table);
-    const __mmask16 above = _mm512_cmp_ps_mask(a, threshold, _CMP_GT_OQ);
-    return _mm512_mask_sub_epi32(k, above, k, _mm512_set1_epi32(-1));
-  }
-};
 
 template <class S>
 constexpr bool kPaired = S::kFrom == DType::kBf16&& S::kModel == DType::kF16&& S::kBits == 4;
 
 template <class S>
-__m128i quantize_by_thresholds(const Decide<S>& decide, const uint8_t* src, float reciprocal,
-                               float stored, Sums<S>* sums) {
+__m128i quantize_by_thresholds(const Decide<typename S::Steps>& decide, const uint8_t* src,
+                               float group_scale, float reciprocal, Sums<S>* sums) {
   const __m512 r = _mm512_set1_ps(reciprocal);
-  const __m512 scale = _mm512_set1_ps(stored);
+  const __m512 scale = _mm512_set1_ps(group_scale);
+  const __m512 thresholds = _mm512_mul_ps(decide.table, scale);
   // Within this path's range, the rounding of a bf16 to f16 changes only numbers so small that they
   // quantize to max_int either way; that of an f32 is needed.
   if (kPaired<S>) {
@@ -72,19 +45,20 @@ __m128i quantize_by_thresholds(const Decide<S>& decide, const uint8_t* src, floa
     const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
     const __m512 even_source = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
     const __m512 odd_source = _mm512_castsi512_ps(_mm512_and_si512(both, upper));
-    const __m512i even = decide(even_source, r);
-    const __m512i odd = decide(odd_source, r);
+    const __m512i even = decide(even_source, r, thresholds);
+    const __m512i odd = decide(odd_source, r, thresholds);
     if (S::kMeasured) {
-      add<S>(0, even_source, centred<S>(even), scale, sums);
-      add<S>(1, odd_source, centred<S>(odd), scale, sums);
+      add<S>(0, even_source, centred<typename S::Steps>(even), scale, sums);
+      add<S>(1, odd_source, centred<typename S::Steps>(odd), scale, sums);
     }
     return pack_pairs4(even, odd);
   }
   __m512i values[kVectors<S>];
   for (size_t i = 0; i < kVectors<S>; ++i) {
     const __m512 source = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
-    values[i] = decide(S::kFrom == DType::kF32 ? round16<DType::kF16>(source) : source, r);
-    if (S::kMeasured) add<S>(i, source, centred<S>(values[i]), scale, sums);
+    const __m512 w = S::kFrom == DType::kF32 ? round16<DType::kF16>(source) : source;
+    values[i] = decide(w, r, thresholds);
+    if (S::kMeasured) add<S>(i, source, centred<typename S::Steps>(values[i]), scale, sums);
   }
   return pack<S>(values);
 }
@@ -101,13 +75,15 @@ struct Avx512 {
     const bool unrounded = batch.unrounded;
     for (size_t i = 0; i < count; i += 16) {
       const __m512 max = round16<S::kModel>(load16<S::kFrom>(batch.magnitudes + i * S::kSource));
-      const __m512 exact = _mm512_div_ps(max, _mm512_set1_ps(S::kMaxInt));
+      const __m512 exact = S::kModel == DType::kF16
+                               ? _mm512_mul_ps(max, _mm512_set1_ps(kMaxIntReciprocal<S>))
+                               : _mm512_div_ps(max, _mm512_set1_ps(S::kMaxInt));
       const __m512 divisor = unrounded ? exact : round16<S::kModel>(exact);
       store16<S::kModel>(batch.scales + i * S::kScale, exact);
       _mm512_storeu_ps(batch.divisors + i, divisor);
       if (S::kMeasured) _mm512_storeu_ps(batch.stored + i, round16<S::kModel>(exact));
       if (S::kModel == DType::kF16) {
-        _mm512_storeu_ps(batch.reciprocals + i, _mm512_div_ps(_mm512_set1_ps(1.0f), divisor));
+        _mm512_storeu_ps(batch.reciprocals + i, _mm512_rcp14_ps(divisor));  // rough
       }
     }
   }
@@ -124,15 +100,17 @@ struct Avx512 {
 
   template <class S>
   static void by_thresholds(Batch& batch) {
-    const Decide<S> decide;
+    const Decide<typename S::Steps> decide;
     const size_t count = batch.count;
     const size_t out_step = batch.out_step;
     uint8_t* out = batch.out;
     const uint8_t* src = batch.src;
     const size_t src_step = batch.src_step;
+    const bool apart = batch.apart;
     Sums<S> sums = no_sums<S>();
     for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
-      store128(out, quantize_by_thresholds<S>(decide, src, batch.reciprocals[i], batch.stored[i],
+      if (!apart) prefetch_behind<S>(src);
+      store128(out, quantize_by_thresholds<S>(decide, src, batch.divisors[i], batch.reciprocals[i],
                                               &sums));
     }
     if (S::kMeasured) store_sums<S>(sums, kPaired<S>, &batch.lanes);
