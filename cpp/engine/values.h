@@ -64,8 +64,6 @@ class ValueLoader {
   // Tells `meter` (null: none) of every element that is rounded to the model dtype from now on.
   void measure(Meter* meter) { meter_ = meter; }
 
-  // Bytes of scratch held now.
-
  private:
   void note_cast(const Piece& piece, DType from, const uint8_t* src, const uint8_t* made,
                  size_t count);
