@@ -1,8 +1,8 @@
-// The exhaustive argument for fast f16 group quantization: scales against weights, all of them.
+// The exhaustive argument for fast quantization with f16 scales: scales against weights, all of them.
 //
 // A group whose first element is m has the scale f16(m / max_int). Every normal f16 scale is
 // reached by some m, and each group of the test fills its other elements with the next f16 weights
-// |w| <= m.
+// |w| <= m. FasterTransformer's groups are rows, and one row has them all.
 #include <cstdio>
 #include <cstring>
 
@@ -46,6 +46,22 @@ void all_weights(Context& context, uint8_t bits, uint16_t m) {
   context.expect_equal({"all weights at maximum " + std::to_string(m), 4}, words[0], words[1]);
 }
 
+// The same as one row of FasterTransformer's.
+void all_weights_in_a_row(Context& context, uint16_t m) {
+  const size_t weights = 2 * (static_cast<size_t>(m) + 1);
+  Bytes source(weights * 2);
+  for (size_t i = 0; i < weights; ++i) {
+    const uint16_t value = static_cast<uint16_t>(i / 2 | (i % 2) << 15);
+    std::memcpy(source.data() + i * 2, &value, 2);
+  }
+  Bytes codes[2] = {Bytes(weights), Bytes(weights)};
+  const KernelTable* tables[2] = {&context.reference, &context.tested};
+  for (size_t which = 0; which < 2; ++which) {
+    tables[which]->ft.quantize(source.data(), 1, weights, codes[which].data(), nullptr, nullptr);
+  }
+  context.expect_equal({"a row of all weights to " + std::to_string(m), 1}, codes[0], codes[1]);
+}
+
 }  // namespace
 
 void check_scales(Context& context, bool whole) {
@@ -56,6 +72,7 @@ void check_scales(Context& context, bool whole) {
     if (!whole && !(middle ? m % 8 == 0 : m % 509 == 0)) continue;
     all_weights(context, 4, static_cast<uint16_t>(m));
     if (whole || m % 32 == 0) all_weights(context, 3, static_cast<uint16_t>(m));
+    if (whole || m % 32 == 0) all_weights_in_a_row(context, static_cast<uint16_t>(m));
     if (whole && m % 0x400 == 0) std::fprintf(stderr, "maxima to %04x done\n", m);
   }
 }

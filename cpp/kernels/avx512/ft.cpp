@@ -1,12 +1,14 @@
 // FasterTransformer's row-wise quantization.
 #include "../measured-bytes.h"
 #include "block-sums.h"
+#include "largest.h"
+#include "thresholds.h"
 
 namespace mlc {
 namespace {
 
-// The row's largest magnitude, or a NaN if there is nothing but NaNs.
-uint16_t row_maximum(const uint8_t* row, size_t cols) {
+// The largest magnitude of a row that has NaNs; a NaN if there is nothing else.
+uint16_t maximum_without_nans(const uint8_t* row, size_t cols) {
   uint16_t max = 0;
   kAvx512Fp8.absmax(row, cols, &max);
   if (max != 0) return max;
@@ -16,33 +18,65 @@ uint16_t row_maximum(const uint8_t* row, size_t cols) {
   return 0x7E00;
 }
 
-// Codes around zero.
-__m512i codes16(__m512 w, __m512 divisor) {
-  const __m512 t = round16<DType::kF16>(_mm512_div_ps(w, divisor));
-  const __mmask16 number = _mm512_cmp_ps_mask(t, t, _CMP_ORD_Q);
-  const __m512 low = _mm512_maskz_max_ps(number, t, _mm512_set1_ps(-8.0f));
-  return _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(7.0f)));
+uint16_t maximum_of(const uint8_t* row, size_t cols, uint32_t largest) {
+  if (largest > infinity_of(DType::kF16)) return maximum_without_nans(row, cols);
+  return static_cast<uint16_t>(largest);
 }
 
-template <bool kMeasured>
+// Codes in the low bits of the lanes, by the definition.
+class ByDivision {
+ public:
+  explicit ByDivision(float scale) : divisor_(_mm512_set1_ps(scale)) {}
+
+  __m512i operator()(__m512 w) const {
+    const __m512 t = round16<DType::kF16>(_mm512_div_ps(w, divisor_));
+    const __mmask16 number = _mm512_cmp_ps_mask(t, t, _CMP_ORD_Q);
+    const __m512 low = _mm512_maskz_max_ps(number, t, _mm512_set1_ps(-FtSteps::kZero));
+    const __m512 clamped = _mm512_min_ps(low, _mm512_set1_ps(7.0f));
+    return _mm512_castps_si512(_mm512_add_ps(clamped, _mm512_set1_ps(kMagic + FtSteps::kZero)));
+  }
+
+ private:
+  __m512 divisor_;
+};
+
+// Right where the row's largest magnitude is ordinary.
+class ByThresholds {
+ public:
+  explicit ByThresholds(float scale)
+      : reciprocal_(_mm512_rcp14_ps(_mm512_set1_ps(scale))),
+        thresholds_(_mm512_mul_ps(decide_.table, _mm512_set1_ps(scale))) {}
+
+  __m512i operator()(__m512 w) const { return decide_(w, reciprocal_, thresholds_); }
+
+ private:
+  Decide<FtSteps> decide_;
+  __m512 reciprocal_;
+  __m512 thresholds_;
+};
+
+template <class Code, bool kMeasured>
 BlockSums quantize_block(const CompareArgs& args, uint8_t* codes) {
-  const __m512 divisor = _mm512_set1_ps(args.scale);
+  const Code code_of(args.scale);
+  const __m512 scale = _mm512_set1_ps(args.scale);
   BlockSums sums = no_block_sums();
   by_sixteens(args.count, [&](size_t at, __mmask16 lanes) {
     const __m512 w = load16<DType::kF16>(args.src + at * 2, lanes);
-    const __m512i around_zero = codes16(w, divisor);
-    const __m512i code = _mm512_add_epi32(around_zero, _mm512_set1_epi32(8));
+    const __m512i code = code_of(w);
     _mm_mask_storeu_epi8(codes + at, lanes, _mm512_cvtepi32_epi8(code));
-    if (kMeasured) add_sixteen(at, w, _mm512_maskz_cvtepi32_ps(lanes, around_zero), divisor, &sums);
+    if (!kMeasured) return;
+    const __m512 around_zero = _mm512_maskz_mov_ps(lanes, centred<FtSteps>(code));
+    add_sixteen(at, w, around_zero, scale, &sums);
   });
   return sums;
 }
 
+template <class Code>
 void quantize_row(const CompareArgs& row, uint8_t* codes, Statistics* statistics) {
   if (statistics == nullptr) {
-    quantize_block<false>(row, codes);
+    quantize_block<Code, false>(row, codes);
   } else {
-    measure_blocks(row, codes, quantize_block<true>, statistics);
+    measure_blocks(row, codes, quantize_block<Code, true>, statistics);
     add_ft_scale(row.scale, statistics);
   }
 }
@@ -51,14 +85,17 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
               Statistics* statistics) {
   for (size_t r = 0; r < rows; ++r) {
     const uint8_t* row = src + r * cols * 2;
-    const __m512 max =
-        _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(row_maximum(row, cols))));
+    const uint32_t largest = largest16(row, cols);
+    const short maximum = static_cast<short>(maximum_of(row, cols, largest));
+    const __m512 max = _mm512_cvtph_ps(_mm256_set1_epi16(maximum));
     const __m512 exact = _mm512_div_ps(max, _mm512_set1_ps(7.0f));
     if (scales != nullptr) store16<DType::kF16>(scales + r * 2, exact, 1);
     if (codes == nullptr) continue;
     uint8_t* row_codes = codes + r * cols;
     const float scale = _mm512_cvtss_f32(round16<DType::kF16>(exact));
-    quantize_row(ft_args(row, scale, row_codes, cols), row_codes, statistics);
+    const auto quantize_by =
+        is_ordinary(DType::kF16, largest) ? quantize_row<ByThresholds> : quantize_row<ByDivision>;
+    quantize_by(ft_args(row, scale, row_codes, cols), row_codes, statistics);
   }
 }
 
