@@ -91,8 +91,8 @@ void random_ft(Context& context);
 void random_md5(Context& context);
 void random_statistics(Context& context);
 
-// q4 and q3 with an f16 model: every f16 weight |w| <= 8 s against every normal f16 scale s; or,
-// not `whole`, the scales of a few binades.
+// Every weight of two bytes against every scale it can meet: all normal f16 ones, and one binade of
+// f32 and bf16; or, not `whole`, a sample of the scales.
 void check_scales(Context& context, bool whole);
 
 // Reads lines of expected results (golden.cpp says how they look). False if one cannot be read.

@@ -21,7 +21,7 @@ constexpr const char* kUsage =
     "  --only NAME       element, group, scales, fp8, ft or md5 (all)\n"
     "  --random N        and then N random calls of random shapes\n"
     "  --seed S          for everything random (1)\n"
-    "  --exhaustive      instead: every f16 weight against every f16 scale\n"
+    "  --exhaustive      instead: every weight of two bytes against every scale it meets\n"
     "  --golden FILE     instead: recorded results ('-': standard input)\n"
     "  --bench           instead: GB/s of source in cache, for each kernel\n"
     "  --seconds S       for each kernel of --bench (0.2)\n"

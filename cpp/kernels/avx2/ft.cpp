@@ -1,8 +1,8 @@
 // FasterTransformer's row-wise quantization.
 #include "../backends.h"
 #include "../measured-bytes.h"
+#include "codes.h"
 #include "largest.h"
-#include "thresholds.h"
 
 namespace mlc {
 namespace {
@@ -43,13 +43,13 @@ class ByDivision {
 // Right where the row's largest magnitude is ordinary.
 class ByThresholds {
  public:
-  explicit ByThresholds(float scale) : reciprocal_(_mm256_set1_ps(1.0f / scale)) {}
+  explicit ByThresholds(float scale) : row_{_mm256_set1_ps(1.0f / scale)} {}
 
-  __m256i operator()(__m256 w) const { return decide_(w, reciprocal_); }
+  __m256i operator()(__m256 w) const { return codes_(w, row_); }
 
  private:
-  Decide<FtSteps> decide_;
-  __m256 reciprocal_;
+  Thresholds<FtSteps> codes_;
+  Thresholds<FtSteps>::Group row_;
 };
 
 // Sixteen codes in order.

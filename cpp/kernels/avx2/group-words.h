@@ -30,11 +30,11 @@ __m128i pack_words4(const __m256i* v) {
 }
 
 // Ten 3-bit values in bytes 0 ... 9 -> dwords whose sum is the word (30 bits).
-__m128i spread_word3(const uint8_t* bytes) {
+__m128i spread_word3(__m128i bytes) {
   const __m128i one_eight = _mm_setr_epi8(1, 8, 1, 8, 1, 8, 1, 8, 1, 8, 0, 0, 0, 0, 0, 0);
   const __m128i one_64 = _mm_setr_epi16(1, 64, 1, 64, 1, 0, 0, 0);
-  const __m128i pairs = _mm_maddubs_epi16(load128(bytes), one_eight);  // 6 bits each
-  const __m128i fours = _mm_madd_epi16(pairs, one_64);                 // 12, 12 and 6 bits
+  const __m128i pairs = _mm_maddubs_epi16(bytes, one_eight);  // 6 bits each
+  const __m128i fours = _mm_madd_epi16(pairs, one_64);        // 12, 12 and 6 bits
   return _mm_sllv_epi32(fours, _mm_setr_epi32(0, 12, 24, 0));
 }
 
@@ -42,12 +42,15 @@ __m128i pack_words3(const __m256i* v) {
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256i low_bytes = _mm256_set1_epi32(0x0C080400);
   const __m256i last = _mm256_shuffle_epi8(v[4], low_bytes);
-  alignas(32) uint8_t bytes[48];
-  store256(bytes, _mm256_permutevar8x32_epi32(pack_bytes(v), order));
-  store128(bytes + 32,
-           _mm_unpacklo_epi32(_mm256_castsi256_si128(last), _mm256_extracti128_si256(last, 1)));
-  const __m128i first = _mm_hadd_epi32(spread_word3(bytes), spread_word3(bytes + 10));
-  const __m128i second = _mm_hadd_epi32(spread_word3(bytes + 20), spread_word3(bytes + 30));
+  const __m256i ordered = _mm256_permutevar8x32_epi32(pack_bytes(v), order);
+  const __m128i from0 = _mm256_castsi256_si128(ordered);
+  const __m128i from16 = _mm256_extracti128_si256(ordered, 1);
+  const __m128i from32 =
+      _mm_unpacklo_epi32(_mm256_castsi256_si128(last), _mm256_extracti128_si256(last, 1));
+  const __m128i first =
+      _mm_hadd_epi32(spread_word3(from0), spread_word3(_mm_alignr_epi8(from16, from0, 10)));
+  const __m128i second = _mm_hadd_epi32(spread_word3(_mm_alignr_epi8(from32, from16, 4)),
+                                        spread_word3(_mm_alignr_epi8(from32, from16, 14)));
   return _mm_hadd_epi32(first, second);
 }
 

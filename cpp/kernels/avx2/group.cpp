@@ -1,8 +1,9 @@
 // Group quantization, eight elements at a time: the vectors of group-batch.h.
+#include "../group-places.h"
+#include "codes.h"
 #include "group-maxima.h"
 #include "group-sums.h"
 #include "group-words.h"
-#include "thresholds.h"
 
 namespace mlc {
 namespace {
@@ -22,9 +23,7 @@ void find_scales(Batch& batch) {
     store8<S::kModel>(batch.scales + i * S::kScale, exact);
     _mm256_store_ps(batch.divisors + i, divisor);
     if (S::kMeasured) _mm256_store_ps(batch.stored + i, stored);
-    if (S::kModel == DType::kF16) {
-      _mm256_store_ps(batch.reciprocals + i, _mm256_div_ps(_mm256_set1_ps(1.0f), divisor));
-    }
+    _mm256_store_ps(batch.reciprocals + i, _mm256_div_ps(_mm256_set1_ps(1.0f), divisor));
   }
 }
 
@@ -50,12 +49,7 @@ __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums
   return pack<S>(values);
 }
 
-// bf16 and 4 bits: even and odd neighbours apart, for pack_pairs4.
-template <class S>
-constexpr bool kPaired = S::kFrom == DType::kBf16&& S::kBits == 4;
-
-// Vector `i` of a group. Within the threshold path's range, the rounding of a bf16 to f16 changes
-// only numbers so small that they quantize to max_int either way; that of an f32 is needed.
+// Vector `i` of a group; of paired ones the even places of a half, then the odd ones.
 template <class S>
 __m256 load_vector(const uint8_t* src, size_t i) {
   if (!kPaired<S>) return load8<S::kFrom>(src + i * 8 * S::kSource);
@@ -67,8 +61,10 @@ __m256 load_vector(const uint8_t* src, size_t i) {
 
 // All groups of a batch; right for those whose maximum is ordinary.
 template <class S>
-void quantize_by_thresholds(Batch& batch) {
-  const Decide<typename S::Steps> decide;
+void quantize_by_products(Batch& batch) {
+  const CodesOf<S> codes;
+  // An f16 scale is its own divisor.
+  const float* stored = S::kModel == DType::kF16 ? batch.divisors : batch.stored;
   const size_t count = batch.count;
   uint8_t* out = batch.out;
   const size_t out_step = batch.out_step;
@@ -76,20 +72,19 @@ void quantize_by_thresholds(Batch& batch) {
   const size_t src_step = batch.src_step;
   const bool apart = batch.apart;
   Sums<S> sums = no_sums<S>();
-  for (size_t group = 0; group < count; ++group, src += src_step, out += out_step) {
+  for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
     if (!apart) prefetch_behind<S>(src);
-    const __m256 reciprocal = _mm256_broadcast_ss(batch.reciprocals + group);
+    const auto group = codes.group(batch.divisors + i, batch.reciprocals + i);
     __m256 source[kVectors<S>];
-    for (size_t i = 0; i < kVectors<S>; ++i) source[i] = load_vector<S>(src, i);
-    __m256i codes[kVectors<S>];
-    for (size_t i = 0; i < kVectors<S>; ++i) {
-      const __m256 w = S::kFrom == DType::kF32 ? round8<DType::kF16>(source[i]) : source[i];
-      codes[i] = decide(w, reciprocal);
+    for (size_t v = 0; v < kVectors<S>; ++v) source[v] = load_vector<S>(src, v);
+    __m256i values[kVectors<S>];
+    for (size_t v = 0; v < kVectors<S>; ++v) {
+      values[v] = codes(kRounds<S> ? round8<S::kModel>(source[v]) : source[v], group);
       if (!S::kMeasured) continue;
-      const __m256 scale = _mm256_broadcast_ss(batch.divisors + group);
-      add<S>(i, source[i], centred<typename S::Steps>(codes[i]), scale, &sums);
+      const __m256 code = centred<typename S::Steps>(values[v]);
+      add<S>(v, source[v], code, _mm256_broadcast_ss(stored + i), &sums);
     }
-    store128(out, kPaired<S> ? pack_pairs4(codes) : pack<S>(codes));
+    store128(out, kPaired<S> ? pack_pairs4(values) : pack<S>(values));
   }
   if (S::kMeasured) store_sums<S>(sums, kPaired<S>, &batch.lanes);
 }
@@ -131,8 +126,8 @@ struct Avx2 {
     if (S::kMeasured) store_sums<S>(sums, false, &batch.lanes);
   }
   template <class S>
-  static void by_thresholds(Batch& batch) {
-    quantize_by_thresholds<S>(batch);
+  static void by_products(Batch& batch) {
+    quantize_by_products<S>(batch);
   }
   static void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {
     if (!are_lines(words, word_stride)) {

@@ -1,8 +1,8 @@
 // FasterTransformer's row-wise quantization.
 #include "../measured-bytes.h"
 #include "block-sums.h"
+#include "codes.h"
 #include "largest.h"
-#include "thresholds.h"
 
 namespace mlc {
 namespace {
@@ -43,16 +43,13 @@ class ByDivision {
 // Right where the row's largest magnitude is ordinary.
 class ByThresholds {
  public:
-  explicit ByThresholds(float scale)
-      : reciprocal_(_mm512_rcp14_ps(_mm512_set1_ps(scale))),
-        thresholds_(_mm512_mul_ps(decide_.table, _mm512_set1_ps(scale))) {}
+  explicit ByThresholds(float scale) : row_(codes_.group(scale, 1.0f / scale)) {}
 
-  __m512i operator()(__m512 w) const { return decide_(w, reciprocal_, thresholds_); }
+  __m512i operator()(__m512 w) const { return codes_(w, row_); }
 
  private:
-  Decide<FtSteps> decide_;
-  __m512 reciprocal_;
-  __m512 thresholds_;
+  Thresholds<FtSteps> codes_;
+  Thresholds<FtSteps>::Group row_;
 };
 
 template <class Code, bool kMeasured>

@@ -20,8 +20,8 @@ __m128i pack_pairs4(__m512i even, __m512i odd) {
 }
 
 // Ten 3-bit values in bytes 0 ... 9 of each half -> dwords whose sum is the word (30 bits).
-__m256i spread_words3(const uint8_t* first, const uint8_t* second) {
-  const __m256i bytes = _mm256_set_m128i(load128(second), load128(first));
+__m256i spread_words3(__m128i first, __m128i second) {
+  const __m256i bytes = _mm256_set_m128i(second, first);
   const __m256i one_eight =
       _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 8, 1, 8, 1, 8, 1, 8, 1, 8, 0, 0, 0, 0, 0, 0));
   const __m256i one_64 = _mm256_broadcastsi128_si256(_mm_setr_epi16(1, 64, 1, 64, 1, 0, 0, 0));
@@ -31,13 +31,16 @@ __m256i spread_words3(const uint8_t* first, const uint8_t* second) {
 }
 
 __m128i pack_words3(const __m512i* v) {
-  alignas(16) uint8_t bytes[48];
+  __m128i bytes[3];
   for (size_t i = 0; i < 3; ++i) {
-    store128(bytes + i * 16, _mm_and_si128(_mm512_cvtepi32_epi8(v[i]), _mm_set1_epi8(7)));
+    bytes[i] = _mm_and_si128(_mm512_cvtepi32_epi8(v[i]), _mm_set1_epi8(7));
   }
+  const __m128i from10 = _mm_alignr_epi8(bytes[1], bytes[0], 10);
+  const __m128i from20 = _mm_alignr_epi8(bytes[2], bytes[1], 4);
+  const __m128i from30 = _mm_alignr_epi8(bytes[2], bytes[1], 14);
   // Halves (word 0, word 2) and (word 1, word 3), so that the sums come out as 0 1 0 1 | 2 3 2 3.
   const __m256i sums =
-      _mm256_hadd_epi32(spread_words3(bytes, bytes + 20), spread_words3(bytes + 10, bytes + 30));
+      _mm256_hadd_epi32(spread_words3(bytes[0], from20), spread_words3(from10, from30));
   const __m256i words = _mm256_hadd_epi32(sums, sums);
   return _mm_unpacklo_epi64(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }

@@ -1,8 +1,9 @@
 // Group quantization, sixteen elements at a time: the vectors of group-batch.h.
+#include "../group-places.h"
+#include "codes.h"
 #include "group-maxima.h"
 #include "group-sums.h"
 #include "group-words.h"
-#include "thresholds.h"
 
 namespace mlc {
 namespace {
@@ -30,35 +31,28 @@ __m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums
 }
 
 template <class S>
-constexpr bool kPaired = S::kFrom == DType::kBf16&& S::kModel == DType::kF16&& S::kBits == 4;
-
-template <class S>
-__m128i quantize_by_thresholds(const Decide<typename S::Steps>& decide, const uint8_t* src,
-                               float group_scale, float reciprocal, Sums<S>* sums) {
-  const __m512 r = _mm512_set1_ps(reciprocal);
-  const __m512 scale = _mm512_set1_ps(group_scale);
-  const __m512 thresholds = _mm512_mul_ps(decide.table, scale);
-  // Within this path's range, the rounding of a bf16 to f16 changes only numbers so small that they
-  // quantize to max_int either way; that of an f32 is needed.
+__m128i quantize_by_products(const CodesOf<S>& codes, const typename CodesOf<S>::Group& group,
+                             const uint8_t* src, float stored, Sums<S>* sums) {
+  using Steps = typename S::Steps;
+  const __m512 scale = _mm512_set1_ps(stored);
   if (kPaired<S>) {
     const __m512i both = load512(src);
     const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
     const __m512 even_source = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
     const __m512 odd_source = _mm512_castsi512_ps(_mm512_and_si512(both, upper));
-    const __m512i even = decide(even_source, r, thresholds);
-    const __m512i odd = decide(odd_source, r, thresholds);
+    const __m512i even = codes(even_source, group);
+    const __m512i odd = codes(odd_source, group);
     if (S::kMeasured) {
-      add<S>(0, even_source, centred<typename S::Steps>(even), scale, sums);
-      add<S>(1, odd_source, centred<typename S::Steps>(odd), scale, sums);
+      add<S>(0, even_source, centred<Steps>(even), scale, sums);
+      add<S>(1, odd_source, centred<Steps>(odd), scale, sums);
     }
     return pack_pairs4(even, odd);
   }
   __m512i values[kVectors<S>];
   for (size_t i = 0; i < kVectors<S>; ++i) {
     const __m512 source = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
-    const __m512 w = S::kFrom == DType::kF32 ? round16<DType::kF16>(source) : source;
-    values[i] = decide(w, r, thresholds);
-    if (S::kMeasured) add<S>(i, source, centred<typename S::Steps>(values[i]), scale, sums);
+    values[i] = codes(kRounds<S> ? round16<S::kModel>(source) : source, group);
+    if (S::kMeasured) add<S>(i, source, centred<Steps>(values[i]), scale, sums);
   }
   return pack<S>(values);
 }
@@ -82,9 +76,9 @@ struct Avx512 {
       store16<S::kModel>(batch.scales + i * S::kScale, exact);
       _mm512_storeu_ps(batch.divisors + i, divisor);
       if (S::kMeasured) _mm512_storeu_ps(batch.stored + i, round16<S::kModel>(exact));
-      if (S::kModel == DType::kF16) {
-        _mm512_storeu_ps(batch.reciprocals + i, _mm512_rcp14_ps(divisor));  // rough
-      }
+      _mm512_storeu_ps(batch.reciprocals + i, S::kModel == DType::kF16
+                                                  ? _mm512_rcp14_ps(divisor)  // rough
+                                                  : _mm512_div_ps(_mm512_set1_ps(1.0f), divisor));
     }
   }
 
@@ -99,8 +93,10 @@ struct Avx512 {
   }
 
   template <class S>
-  static void by_thresholds(Batch& batch) {
-    const Decide<typename S::Steps> decide;
+  static void by_products(Batch& batch) {
+    const CodesOf<S> codes;
+    // An f16 scale is its own divisor.
+    const float* stored = S::kModel == DType::kF16 ? batch.divisors : batch.stored;
     const size_t count = batch.count;
     const size_t out_step = batch.out_step;
     uint8_t* out = batch.out;
@@ -110,8 +106,8 @@ struct Avx512 {
     Sums<S> sums = no_sums<S>();
     for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
       if (!apart) prefetch_behind<S>(src);
-      store128(out, quantize_by_thresholds<S>(decide, src, batch.divisors[i], batch.reciprocals[i],
-                                              &sums));
+      const auto group = codes.group(batch.divisors[i], batch.reciprocals[i]);
+      store128(out, quantize_by_products<S>(codes, group, src, stored[i], &sums));
     }
     if (S::kMeasured) store_sums<S>(sums, kPaired<S>, &batch.lanes);
   }
