@@ -3,8 +3,8 @@
 // The definition divides in f32: q = round_half_even(fl(fl(w / s) + M)), clamped. fl(w / s) comes
 // from y = fl(1 / s), which costs one division a group:
 //   a = fl(w * y), then once or twice a = fl(a + fl(w - a * s) * y), fused
-// What is left, w - a * s, is exact. After the first step a is one of the two f32 around w / s, and
-// the second then gives the nearest (Markstein, Computation of elementary functions on the IBM RISC
+// After the first step a is one of the two f32 around w / s; then w - a * s is exact, and the second
+// step gives the nearest (Markstein, Computation of elementary functions on the IBM RISC
 // System/6000 processor, 1990). Where w has eleven bits or fewer, the first step does already: for
 // every w of a binade and every s that it can meet, which `kernel-check --exhaustive` tries.
 //
