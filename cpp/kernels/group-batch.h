@@ -83,13 +83,13 @@ struct Scheme {
 
 // Even and odd neighbours of a group are taken apart, as they lie in a dword.
 template <class S>
-constexpr bool kPaired = S::kFrom == DType::kBf16&& S::kBits == 4;
+constexpr bool kPaired = (S::kFrom == DType::kBf16) && S::kBits == 4;
 
 // Whether weights are rounded to the model's type before anything else. Within the range of
 // thresholds, the rounding of a bf16 to f16 changes only numbers so small that they quantize to
 // max_int either way.
 template <class S>
-constexpr bool kRounds = S::kFrom != S::kModel&& S::kModel != DType::kF32 &&
+constexpr bool kRounds = (S::kFrom != S::kModel) && (S::kModel != DType::kF32) &&
                          !(S::kFrom == DType::kBf16 && S::kModel == DType::kF16);
 
 // The largest magnitude of a group divided by this is its scale. With an f16 model a product with
