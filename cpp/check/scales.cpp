@@ -95,8 +95,8 @@ void quotients(Context& context, bool whole) {
 }  // namespace
 
 void check_scales(Context& context, bool whole) {
-  // f16 scales and weights of one binade behave like those of any other until something is subnormal:
-  // every maximum of one middle binade, and a sample of the others.
+  // f16 scales and weights of one binade behave like those of any other until something is
+  // subnormal: every maximum of one middle binade, and a sample of the others.
   for (uint32_t m = 0; m <= 0x7C00; ++m) {
     const bool middle = (m & 0x7C00) == 0x2C00;
     if (!whole && !(middle ? m % 8 == 0 : m % 509 == 0)) continue;

@@ -104,8 +104,8 @@ inline void prefetch(const uint8_t* at) {
 }
 
 // Asks for what lies a page behind a group: processors guess only within pages, and a page is
-// quantized faster than memory answers. Of many lines that are asked for at once the last ones wait,
-// so this is called group by group.
+// quantized faster than memory answers. Of many lines that are asked for at once the last ones
+// wait, so this is called group by group.
 template <class S>
 void prefetch_behind(const uint8_t* group) {
   constexpr size_t kPage = 4096;
@@ -142,8 +142,8 @@ constexpr uint32_t infinity_of(DType dtype) {
 // Whether the path that a scheme usually takes is wrong for a group with this maximum.
 template <class S>
 bool is_rare(uint32_t magnitude) {
-  return S::kModel == DType::kF16 ? !is_ordinary(S::kFrom, magnitude)
-                                  : !is_divisible(S::kFrom, magnitude);
+  constexpr Range kUsual = S::kModel == DType::kF16 ? ordinary(S::kFrom) : divisible(S::kFrom);
+  return !kUsual.has(magnitude);
 }
 
 template <class Isa, class S>

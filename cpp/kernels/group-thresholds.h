@@ -93,22 +93,26 @@ struct ThresholdFloats {
       const float half = static_cast<float>(k) + 0.5f - Steps::kZero;
       at[k] = half + static_cast<float>(Steps::kBytes[k] - 64) * 0x1p-13f;
     }
-    // Of groups this is k = -1, where x is a little less than -M: the code is 0.
-    if (Steps::kZero < 8) at[15] = -3.4028234663852886e38f;
+    // Of groups this is k = -1, where x is a little less than -M: always above, the code is 0.
+    if (Steps::kZero < 8) at[15] = -0.5f - Steps::kZero;
   }
+};
+
+// Magnitudes, both ends included.
+struct Range {
+  uint32_t lowest;
+  uint32_t highest;
+
+  constexpr bool has(uint32_t magnitude) const { return magnitude - lowest <= highest - lowest; }
 };
 
 // The magnitudes (in the source's bits) of a group's maximum for which all of the above holds: s is
 // a normal f16 and the maximum stays finite. From bf16 the scale is at least 2^-12, so that an
 // element below 2^-14, which f16 would round, is less than a quarter of the scale before and after.
-constexpr uint32_t lowest_ordinary(DType from) {
-  return from == DType::kF32 ? 0x3A000000 : from == DType::kF16 ? 0x1000 : 0x3B00;
-}
-constexpr uint32_t highest_ordinary(DType from) {
-  return from == DType::kF32 ? 0x477FEFFF : from == DType::kF16 ? 0x7BFF : 0x477F;
-}
-constexpr bool is_ordinary(DType from, uint32_t magnitude) {
-  return magnitude - lowest_ordinary(from) <= highest_ordinary(from) - lowest_ordinary(from);
+constexpr Range ordinary(DType from) {
+  return from == DType::kF32   ? Range{0x3A000000, 0x477FEFFF}
+         : from == DType::kF16 ? Range{0x1000, 0x7BFF}
+                               : Range{0x3B00, 0x477F};
 }
 
 }  // namespace

@@ -1,8 +1,6 @@
 // Codes in the low bits of the lanes, without divisions; what is above is kMagic's.
 #pragma once
 
-#include <type_traits>
-
 #include "vector.h"
 
 namespace mlc {
@@ -64,9 +62,16 @@ class Quotients {
   }
 };
 
+template <class S, DType Model>
+struct CodesFor {
+  using Type = Quotients<S>;
+};
 template <class S>
-using CodesOf =
-    std::conditional_t<S::kModel == DType::kF16, Thresholds<typename S::Steps>, Quotients<S>>;
+struct CodesFor<S, DType::kF16> {
+  using Type = Thresholds<typename S::Steps>;
+};
+template <class S>
+using CodesOf = typename CodesFor<S, S::kModel>::Type;
 
 // Such codes as numbers around zero.
 template <class Steps>

@@ -1,27 +1,12 @@
 // FasterTransformer's row-wise quantization.
 #include "../backends.h"
+#include "../ft-maximum.h"
 #include "../measured-bytes.h"
 #include "codes.h"
 #include "largest.h"
 
 namespace mlc {
 namespace {
-
-// The largest magnitude of a row that has NaNs; a NaN if there is nothing else.
-uint16_t maximum_without_nans(const uint8_t* row, size_t cols) {
-  uint16_t max = 0;
-  kAvx2Fp8.absmax(row, cols, &max);
-  if (max != 0) return max;
-  for (size_t i = 0; i < cols; ++i) {
-    if ((read_bits(row + i * 2, 2) & 0x7FFF) == 0) return 0;
-  }
-  return 0x7E00;
-}
-
-uint16_t maximum_of(const uint8_t* row, size_t cols, uint32_t largest) {
-  if (largest > infinity_of(DType::kF16)) return maximum_without_nans(row, cols);
-  return static_cast<uint16_t>(largest);
-}
 
 // Codes in the low bits of the lanes, by the definition.
 class ByDivision {
@@ -80,7 +65,7 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
   for (size_t r = 0; r < rows; ++r) {
     const uint8_t* row = src + r * cols * 2;
     const uint32_t largest = largest16(row, cols);
-    const __m128i max = _mm_cvtsi32_si128(maximum_of(row, cols, largest));
+    const __m128i max = _mm_cvtsi32_si128(ft_maximum(kAvx2Fp8, row, cols, largest));
     const __m256 exact = _mm256_div_ps(_mm256_cvtph_ps(max), _mm256_set1_ps(7.0f));
     const __m128i stored = _mm256_cvtps_ph(exact, kNearestEven);
     const uint16_t bits = static_cast<uint16_t>(_mm_cvtsi128_si32(stored));
@@ -89,7 +74,7 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
     uint8_t* row_codes = codes + r * cols;
     const float scale = _mm256_cvtss_f32(_mm256_cvtph_ps(stored));
     const auto quantize_by =
-        is_ordinary(DType::kF16, largest) ? quantize_row<ByThresholds> : quantize_row<ByDivision>;
+        ordinary(DType::kF16).has(largest) ? quantize_row<ByThresholds> : quantize_row<ByDivision>;
     quantize_by(row, cols, scale, row_codes);
     compare_ft(kAvx2Statistics, ft_args(row, scale, row_codes, cols), statistics);
   }

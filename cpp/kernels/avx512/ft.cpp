@@ -1,4 +1,5 @@
 // FasterTransformer's row-wise quantization.
+#include "../ft-maximum.h"
 #include "../measured-bytes.h"
 #include "block-sums.h"
 #include "codes.h"
@@ -6,22 +7,6 @@
 
 namespace mlc {
 namespace {
-
-// The largest magnitude of a row that has NaNs; a NaN if there is nothing else.
-uint16_t maximum_without_nans(const uint8_t* row, size_t cols) {
-  uint16_t max = 0;
-  kAvx512Fp8.absmax(row, cols, &max);
-  if (max != 0) return max;
-  for (size_t i = 0; i < cols; ++i) {
-    if ((read_bits(row + i * 2, 2) & 0x7FFF) == 0) return 0;
-  }
-  return 0x7E00;
-}
-
-uint16_t maximum_of(const uint8_t* row, size_t cols, uint32_t largest) {
-  if (largest > infinity_of(DType::kF16)) return maximum_without_nans(row, cols);
-  return static_cast<uint16_t>(largest);
-}
 
 // Codes in the low bits of the lanes, by the definition.
 class ByDivision {
@@ -83,7 +68,7 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
   for (size_t r = 0; r < rows; ++r) {
     const uint8_t* row = src + r * cols * 2;
     const uint32_t largest = largest16(row, cols);
-    const short maximum = static_cast<short>(maximum_of(row, cols, largest));
+    const short maximum = static_cast<short>(ft_maximum(kAvx512Fp8, row, cols, largest));
     const __m512 max = _mm512_cvtph_ps(_mm256_set1_epi16(maximum));
     const __m512 exact = _mm512_div_ps(max, _mm512_set1_ps(7.0f));
     if (scales != nullptr) store16<DType::kF16>(scales + r * 2, exact, 1);
@@ -91,7 +76,7 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
     uint8_t* row_codes = codes + r * cols;
     const float scale = _mm512_cvtss_f32(round16<DType::kF16>(exact));
     const auto quantize_by =
-        is_ordinary(DType::kF16, largest) ? quantize_row<ByThresholds> : quantize_row<ByDivision>;
+        ordinary(DType::kF16).has(largest) ? quantize_row<ByThresholds> : quantize_row<ByDivision>;
     quantize_by(ft_args(row, scale, row_codes, cols), row_codes, statistics);
   }
 }
