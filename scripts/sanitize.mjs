@@ -1,11 +1,14 @@
 // Builds kernels, engine and addon with AddressSanitizer and UndefinedBehaviorSanitizer and runs kernel-check and the
-// native tests under them. Linux with GCC or Clang; `node scripts/sanitize.mjs FILE…` runs those test files instead.
+// native tests under them, and the engine's threads alone under ThreadSanitizer. Linux with GCC or Clang; `node scripts/sanitize.mjs FILE…` runs those test files instead.
 import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BUILD = join(ROOT, "build/sanitize");
+const THREADS_BUILD = join(ROOT, "build/sanitize-threads");
 /** Where node-gyp-build is told to look for the addon. */
 const ADDON = join(BUILD, "addon");
 const COMPILER = process.env.CXX ?? "c++";
@@ -38,12 +41,23 @@ const runtime = execFileSync(COMPILER, ["-print-file-name=libasan.so"], { encodi
 const cxxRuntime = execFileSync(COMPILER, ["-print-file-name=libstdc++.so.6"], { encoding: "utf8" }).trim();
 const UBSAN_OPTIONS = "print_stacktrace=1:halt_on_error=1";
 
-run("cmake", [
-  ...["-S", ROOT, "-B", BUILD, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", `-DCMAKE_CXX_COMPILER=${COMPILER}`],
-  ...["-DMLC_SANITIZE=address,undefined", `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${ADDON}/build/Release`],
-]);
+/** Builds `targets` in a folder of their own. */
+function build(folder, sanitizers, targets, more = []) {
+  run("cmake", [
+    ...["-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", `-DCMAKE_CXX_COMPILER=${COMPILER}`],
+    ...[`-DMLC_SANITIZE=${sanitizers}`, ...more],
+  ]);
+  run("cmake", ["--build", folder, "--parallel", "2", "--target", ...targets]);
+}
+
+build(THREADS_BUILD, "thread", ["engine-check"], ["-DMLC_ADDON=OFF"]);
+const written = mkdtempSync(join(tmpdir(), "mlc-convert-threads-"));
+process.on("exit", () => rmSync(written, { recursive: true, force: true }));
+run(join(THREADS_BUILD, "engine-check"), [written]);
+
 const targets = ["kernel-check", "mlc_convert", "mlc_convert_cuda_emulated"];
-run("cmake", ["--build", BUILD, "--parallel", "2", "--target", ...targets]);
+const addonPlace = `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${ADDON}/build/Release`;
+build(BUILD, "address,undefined", targets, [addonPlace]);
 run(join(BUILD, "kernel-check"), ["--random", "5000"], { UBSAN_OPTIONS });
 // The GPU's sources too, on an emulated GPU.
 const emulated = join(ADDON, "build/Release", "libmlc_convert_cuda_emulated.so");

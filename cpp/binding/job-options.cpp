@@ -31,18 +31,21 @@ Status read_run_options(const Napi::Object& object, RunOptions* options, bool* m
   std::string backend;
   uint64_t threads = 0;
   uint64_t lanes = 0;
+  uint64_t ahead = 0;
   uint64_t tile_bytes = 0;
   const Status status =
       in_turn([&] { return read_text(object, "backend", &backend); },
               [&] { return find_backend(backend, &options->kernels); },
               [&] { return read_integer(object, "threads", &threads); },
               [&] { return read_integer(object, "lanes", &lanes); },
+              [&] { return read_integer(object, "ahead", &ahead); },
               [&] { return read_integer(object, "tileBytes", &tile_bytes); },
               [&] { return read_integer(object, "keptBytes", &options->kept_bytes); },
               [&] { return read_flag(object, "sync", &options->sync); },
               [&] { return read_flag(object, "map", map); });
   options->threads = static_cast<size_t>(threads);
   options->lanes = static_cast<size_t>(lanes);
+  options->ahead = static_cast<size_t>(ahead);
   options->tile_bytes = static_cast<size_t>(tile_bytes);
   return status;
 }

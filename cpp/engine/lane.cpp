@@ -18,7 +18,9 @@ void Md5Stream::keep_tail(const uint8_t* data, size_t size) {
   tail_size_ += size;
 }
 
-void Md5Stream::feed(const uint8_t* data, size_t size, const Md5Kernels& md5) {
+void Md5Stream::feed(const Chunk& chunk, const Md5Kernels& md5) {
+  const uint8_t* data = chunk.data;
+  size_t size = chunk.size;
   total_ += size;
   if (tail_size_ > 0) {
     const size_t head = std::min(sizeof(tail_) - tail_size_, size);
@@ -64,13 +66,44 @@ std::array<uint8_t, 16> Md5Stream::finish(const Md5Kernels& md5) {
 }
 
 Lane::Lane(Shard shard, const Sources& sources, const KernelTable& kernels, KeptScales* kept,
-           size_t tile_bytes, bool sync)
+           const LaneOptions& options)
     : shard_(std::move(shard)),
       kernels_(kernels),
-      stream_(shard_.pieces, sources, kernels, kept, tile_bytes),
-      pages_(shard_.pieces, sources),
-      sync_(sync) {
+      options_(options),
+      stream_(shard_.pieces, sources, kernels, kept, options.tile_bytes),
+      pages_(shard_.pieces, sources) {
   if (shard_.measured) stream_.measure();
+  if (options.ahead) stream_.keep_two_chunks();
+}
+
+bool Lane::may_advance() const {
+  if (advancing_ || waiting_.size > 0 || stream_.finished()) return false;
+  return options_.ahead || (!hashing_ && md5_.blocks() == 0);
+}
+
+bool Lane::complete() const {
+  const bool busy = advancing_ || hashing_;
+  return !busy && stream_.finished() && waiting_.size == 0 && md5_.blocks() == 0;
+}
+
+// What was made goes to the hash when that is done with what it had.
+void Lane::hand_over() {
+  if (hashing_ || md5_.blocks() > 0 || waiting_.size == 0) return;
+  md5_.feed(waiting_, kernels_.md5);
+  waiting_ = Chunk();
+}
+
+size_t Lane::end_advance() {
+  advancing_ = false;
+  waiting_ = fresh_;
+  hand_over();
+  return fresh_.size;
+}
+
+void Lane::end_hash(size_t blocks) {
+  hashing_ = false;
+  md5_.consume(blocks);
+  hand_over();
 }
 
 Status Lane::open() {
@@ -83,7 +116,7 @@ Status Lane::open() {
 Status Lane::write(const Chunk& chunk) {
   const Status status = file_.write(shard_.file_offset + made_, chunk.data, chunk.size);
   const uint64_t end = made_ + chunk.size;
-  if (status.is_ok() && sync_ && end - flushed_ >= kFlushBytes) {
+  if (status.is_ok() && options_.sync && end - flushed_ >= kFlushBytes) {
     file_.flush(shard_.file_offset + flushed_, end - flushed_);
     flushed_ = end;
   }
@@ -96,29 +129,21 @@ Status Lane::advance(PhaseTimes* times) {
     const Status status = open();
     if (!status.is_ok()) return status;
   }
-  while (md5_.blocks() == 0 && !stream_.finished()) {
-    Chunk chunk;
-    {
-      PhaseTimer timer(&times->compute);
-      pages_.follow(stream_.index(), stream_.position());
-      const Status status = stream_.next(&chunk);
-      if (!status.is_ok()) return status;
-    }
-    if (!shard_.path.empty()) {
-      PhaseTimer timer(&times->write);
-      const Status status = write(chunk);
-      if (!status.is_ok()) return status;
-    }
-    made_ += chunk.size;
-    md5_.feed(chunk.data, chunk.size, kernels_.md5);
+  fresh_ = Chunk();
+  if (stream_.finished()) return Status::ok();
+  {
+    PhaseTimer timer(&times->compute);
+    pages_.follow(stream_.index(), stream_.position());
+    const Status status = stream_.next(&fresh_);
+    if (!status.is_ok()) return status;
   }
+  if (!shard_.path.empty()) {
+    PhaseTimer timer(&times->write);
+    const Status status = write(fresh_);
+    if (!status.is_ok()) return status;
+  }
+  made_ += fresh_.size;
   return Status::ok();
-}
-
-uint64_t Lane::take_progress() {
-  const uint64_t fresh = made_ - reported_;
-  reported_ = made_;
-  return fresh;
 }
 
 void Lane::close() {

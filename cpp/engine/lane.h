@@ -43,13 +43,15 @@ class PhaseTimer {
 class Md5Stream {
  public:
   // Begins a chunk; its whole 64-byte blocks are then at next() until they are consumed.
-  void feed(const uint8_t* data, size_t size, const Md5Kernels& md5);
+  void feed(const Chunk& chunk, const Md5Kernels& md5);
   size_t blocks() const { return blocks_; }
   const uint8_t* next() const { return next_; }
   Md5State* state() { return &state_; }
   void consume(size_t blocks);
   // The digest; no blocks may be left.
   std::array<uint8_t, 16> finish(const Md5Kernels& md5);
+  // Bytes that were fed and are not in blocks().
+  uint64_t hashed() const { return total_ - blocks_ * sizeof(tail_); }
 
  private:
   void keep_tail(const uint8_t* data, size_t size);
@@ -63,44 +65,66 @@ class Md5Stream {
   size_t tail_size_ = 0;
 };
 
+struct LaneOptions {
+  size_t tile_bytes = 0;
+  bool sync = false;   // what is written will be made durable
+  bool ahead = false;  // the next chunk is made while one is hashed
+};
+
+// What one thread makes another hashes. Everything but advance() and the hashing of md5()'s blocks
+// happens under the lock of whoever hands the lane out.
 class Lane {
  public:
-  // `sync`: what is written will be made durable.
   Lane(Shard shard, const Sources& sources, const KernelTable& kernels, KeptScales* kept,
-       size_t tile_bytes, bool sync);
+       const LaneOptions& options);
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  // Makes and writes chunks until there are blocks to hash or the shard is complete. The first call
-  // opens the output; a shard without a path is only hashed.
+  bool may_advance() const;
+  bool may_hash() const { return !hashing_ && md5_.blocks() > 0; }
+  bool complete() const;
+  bool is_ahead() const { return options_.ahead; }
+
+  void begin_advance() { advancing_ = true; }
+  // Makes and writes the next chunk. The first call opens the output; a shard without a path is
+  // only hashed.
   Status advance(PhaseTimes* times);
-  bool complete() const { return made_ == shard_.nbytes && md5_.blocks() == 0; }
+  // Bytes that were made.
+  size_t end_advance();
+
+  void begin_hash() { hashing_ = true; }
+  Md5Stream& md5() { return md5_; }
+  void end_hash(size_t blocks);
+
+  const Shard& shard() const { return shard_; }
+  // Bytes to be hashed, with those of the shards that wait for this one.
+  uint64_t left() const { return shard_.nbytes - md5_.hashed() + shard_.nbytes_behind; }
+
+  // Of a complete lane.
   std::array<uint8_t, 16> digest() { return md5_.finish(kernels_.md5); }
   Status sync() { return shard_.path.empty() ? Status::ok() : file_.sync(); }
   void close();
-
-  Md5Stream& md5() { return md5_; }
-  const Shard& shard() const { return shard_; }
-  // Bytes to be made, with those of the shards that wait for this one.
-  uint64_t left() const { return shard_.nbytes - made_ + shard_.nbytes_behind; }
-  uint64_t take_progress();
   const std::vector<Statistics>& statistics() const { return stream_.statistics(); }
 
  private:
   Status open();
   Status write(const Chunk& chunk);
+  void hand_over();
 
   Shard shard_;
   const KernelTable& kernels_;
+  LaneOptions options_;
   PieceStream stream_;
   SourcePages pages_;
   OutputFile file_;
-  bool sync_;
   bool opened_ = false;
-  Md5Stream md5_;
   uint64_t made_ = 0;
-  uint64_t reported_ = 0;
   uint64_t flushed_ = 0;
+  Chunk fresh_;    // what advance() made
+  Chunk waiting_;  // what was made, and is not in md5_ yet
+  Md5Stream md5_;
+  bool advancing_ = false;
+  bool hashing_ = false;
 };
 
 }  // namespace mlc

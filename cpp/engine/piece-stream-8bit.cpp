@@ -110,7 +110,7 @@ Status PieceStream::make_fp8_scale(const Piece& piece, Chunk* chunk) {
   float scale;
   if (const std::vector<uint8_t>* scales = kept_->find(piece.pair)) {
     std::memcpy(&scale, scales->data(), sizeof(scale));
-    stored_pair_ = piece.pair;
+    buffers_[turn_].stored_pair = piece.pair;
   } else {
     const Status status = find_fp8_scale(piece, &scale);
     if (!status.is_ok()) return status;

@@ -132,7 +132,7 @@ Status PieceStream::store_kept_scales(const Piece& piece, const std::vector<uint
   } else {
     *chunk = {scales.data() + first, std::min(scales.size() - first, 4 * tile_bytes_)};
   }
-  if (first + chunk->size == piece.nbytes) stored_pair_ = piece.pair;
+  if (first + chunk->size == piece.nbytes) buffers_[turn_].stored_pair = piece.pair;
   return Status::ok();
 }
 

@@ -6,9 +6,23 @@
 
 namespace mlc {
 
-uint8_t* PieceStream::output(size_t bytes) { return grow(&output_, bytes); }
+PieceStream::~PieceStream() {
+  for (const Buffer& buffer : buffers_) kept_->free(buffer.stored_pair);
+}
 
-void PieceStream::emit(size_t bytes, Chunk* chunk) { *chunk = {output_.data(), bytes}; }
+// The chunk that lay in the buffer whose turn it is, is done with.
+void PieceStream::begin_chunk() {
+  turn_ = (turn_ + 1) % chunks_;
+  Buffer& buffer = buffers_[turn_];
+  if (buffer.stored_pair != 0) kept_->free(buffer.stored_pair);
+  buffer.stored_pair = 0;
+}
+
+uint8_t* PieceStream::output(size_t bytes) { return grow(&buffers_[turn_].bytes, bytes); }
+
+void PieceStream::emit(size_t bytes, Chunk* chunk) {
+  *chunk = {buffers_[turn_].bytes.data(), bytes};
+}
 
 PieceStream::Maker PieceStream::maker_of(const Piece& piece) {
   switch (piece.encoding) {
@@ -65,8 +79,7 @@ void PieceStream::measure_piece(const Piece& piece) {
 
 Status PieceStream::next(Chunk* chunk) {
   const Piece& piece = pieces_[index_];
-  if (stored_pair_ != 0) kept_->free(stored_pair_);
-  stored_pair_ = 0;
+  begin_chunk();
   if (meter_.is_open()) measure_piece(piece);
   const Status status = (this->*maker_of(piece))(piece, chunk);
   if (!status.is_ok()) return status;
@@ -110,9 +123,9 @@ Status PieceStream::make_raw_bf16(const Piece& piece, Chunk* chunk) {
     if (!status.is_ok()) return status;
     values = staged;
   }
-  kernels_.element.encode_bf16(values, output(static_cast<size_t>(count) * 2),
-                               static_cast<size_t>(count));
-  meter_.stored_bf16({values, output_.data(), static_cast<size_t>(count), lent});
+  uint8_t* made = output(static_cast<size_t>(count) * 2);
+  kernels_.element.encode_bf16(values, made, static_cast<size_t>(count));
+  meter_.stored_bf16({values, made, static_cast<size_t>(count), lent});
   emit(static_cast<size_t>(count) * 2, chunk);
   return Status::ok();
 }
@@ -141,8 +154,9 @@ Status PieceStream::make_ggml(const Piece& piece, Chunk* chunk) {
     values = staged;
   }
   const size_t bytes = type.bytes(static_cast<size_t>(count));
-  kernels_.ggml.quantize(piece.ggml, values, output(bytes), static_cast<size_t>(count));
-  meter_.ggml(piece.ggml, {values, output_.data(), static_cast<size_t>(count), lent});
+  uint8_t* made = output(bytes);
+  kernels_.ggml.quantize(piece.ggml, values, made, static_cast<size_t>(count));
+  meter_.ggml(piece.ggml, {values, made, static_cast<size_t>(count), lent});
   emit(bytes, chunk);
   return Status::ok();
 }

@@ -11,7 +11,7 @@
 
 namespace mlc {
 
-// Bytes that are valid until the next call.
+// Bytes that are valid until the next call, or the one after that.
 struct Chunk {
   const uint8_t* data = nullptr;
   size_t size = 0;
@@ -27,7 +27,7 @@ class PieceStream {
         values_(sources, kernels, 2 * tile_bytes),
         meter_(kernels),
         tile_bytes_(tile_bytes) {}
-  ~PieceStream() { kept_->free(stored_pair_); }
+  ~PieceStream();
   PieceStream(const PieceStream&) = delete;
   PieceStream& operator=(const PieceStream&) = delete;
 
@@ -35,6 +35,9 @@ class PieceStream {
   void measure() { meter_.open(pieces_.size()); }
   // One a piece; empty when nothing is measured.
   const std::vector<Statistics>& statistics() const { return meter_.statistics(); }
+
+  // Before the first bytes: a chunk stays valid while the next one is made.
+  void keep_two_chunks() { chunks_ = 2; }
 
   // The piece that is being made, and how many of its bytes are.
   size_t index() const { return index_; }
@@ -50,6 +53,7 @@ class PieceStream {
   void measure_piece(const Piece& piece);
   void emit(size_t bytes, Chunk* chunk);
   uint8_t* output(size_t bytes);
+  void begin_chunk();
 
   Status make_raw(const Piece& piece, Chunk* chunk);
   Status make_raw_bf16(const Piece& piece, Chunk* chunk);
@@ -78,10 +82,16 @@ class PieceStream {
   size_t tile_bytes_;
   size_t index_ = 0;
   uint64_t position_ = 0;  // bytes of the current piece made so far
-  std::vector<uint8_t> output_;
+  // What chunks lie in, by turns.
+  struct Buffer {
+    std::vector<uint8_t> bytes;
+    uint32_t stored_pair = 0;  // whose kept scales are stored once the chunk is done with
+  };
+  Buffer buffers_[2];
+  size_t chunks_ = 1;  // buffers in use
+  size_t turn_ = 0;
   std::vector<uint8_t> staged_;
   uint8_t* scales_ = nullptr;  // where the scales of the words that are made are kept, if they are
-  uint32_t stored_pair_ = 0;   // whose kept scales are stored once the next bytes are asked for
   float fp8_scale_ = 0;
 };
 

@@ -19,9 +19,7 @@ bool contains(const std::vector<uint32_t>& ids, uint32_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
-bool has_less_left(const std::unique_ptr<Lane>& a, const std::unique_ptr<Lane>& b) {
-  return a->left() < b->left();
-}
+bool has_less_left(const Lane* a, const Lane* b) { return a->left() < b->left(); }
 
 }  // namespace
 
@@ -46,8 +44,7 @@ void Run::end() {
 
 void Run::close_files() {
   end();
-  idle_.clear();
-  ready_.clear();
+  lanes_.clear();
   finished_.clear();
   sources_.clear();
 }
@@ -102,11 +99,11 @@ void Run::fail(const Status& status) {
   files_changed_.notify_all();
 }
 
-// A lane that would take as long alone as the workers need for all that is left: if it waited for
-// others to be hashed with, it would be the last.
-bool Run::is_urgent(const Lane& lane) const {
+// What would take as long alone as the workers need for all that is left: if it waited for others to
+// be hashed with, it would be the last.
+bool Run::is_urgent(uint64_t bytes) const {
   const uint64_t left = bytes_total_ - bytes_made();
-  return lane.left() * kCostAlone >= left / options_.threads;
+  return bytes * kCostAlone >= left / options_.threads;
 }
 
 bool Run::may_begin(const Shard& shard) const {
@@ -114,53 +111,62 @@ bool Run::may_begin(const Shard& shard) const {
                       [this](uint32_t id) { return awaited_.count(id) > 0; });
 }
 
-// The open lane, or the next shard that may begin, that has the most bytes to be made.
-Run::LanePtr Run::lane_with_most_left() {
-  const auto lane = std::max_element(idle_.begin(), idle_.end(), has_less_left);
-  const auto next = open_ == options_.lanes
-                        ? waiting_.end()
-                        : std::find_if(waiting_.begin(), waiting_.end(),
-                                       [this](const Shard& shard) { return may_begin(shard); });
-  if (next != waiting_.end() &&
-      (lane == idle_.end() || (*lane)->left() <= next->nbytes + next->nbytes_behind)) {
-    ++open_;
-    Shard shard = std::move(*next);
-    waiting_.erase(next);
-    return LanePtr(new Lane(std::move(shard), sources_, *options_.kernels, &kept_,
-                            options_.tile_bytes, options_.sync));
+Lane* Run::open_lane(std::deque<Shard>::iterator next) {
+  Shard shard = std::move(*next);
+  waiting_.erase(next);
+  const auto is_ahead = [](const LanePtr& lane) { return lane->is_ahead(); };
+  const size_t ahead = std::count_if(lanes_.begin(), lanes_.end(), is_ahead);
+  LaneOptions options = {options_.tile_bytes, options_.sync, false};
+  options.ahead = ahead < options_.ahead && is_urgent(shard.nbytes + shard.nbytes_behind);
+  lanes_.emplace_back(new Lane(std::move(shard), sources_, *options_.kernels, &kept_, options));
+  return lanes_.back().get();
+}
+
+// The open lane, or the next shard that may begin, that has most left, of those whose next chunk can
+// be made.
+Lane* Run::lane_with_most_left() {
+  Lane* most = nullptr;
+  for (const LanePtr& lane : lanes_) {
+    if (!lane->may_advance()) continue;
+    if (most == nullptr || has_less_left(most, lane.get())) most = lane.get();
   }
-  if (lane == idle_.end()) return nullptr;
-  std::swap(*lane, idle_.back());
-  LanePtr taken = std::move(idle_.back());
-  idle_.pop_back();
-  return taken;
+  if (lanes_.size() == options_.lanes) return most;
+  const auto next = std::find_if(waiting_.begin(), waiting_.end(),
+                                 [this](const Shard& shard) { return may_begin(shard); });
+  if (next == waiting_.end()) return most;
+  if (most != nullptr && most->left() > next->nbytes + next->nbytes_behind) return most;
+  return open_lane(next);
 }
 
 // Those that have most left. Full vectors take longer than half full ones: nobody who is in a hurry
 // is put into one.
-void Run::take_ready(Task* task) {
-  std::sort(ready_.begin(), ready_.end(), has_less_left);
+void Run::take_ready(std::vector<Lane*> ready, Task* task) {
+  std::sort(ready.rbegin(), ready.rend(), has_less_left);
   const size_t full = options_.kernels->md5.lanes;
-  const size_t most = is_urgent(*ready_.back()) ? (full + 1) / 2 : full;
-  for (size_t left = std::min(ready_.size(), most); left > 0; --left) {
-    task->lanes.push_back(std::move(ready_.back()));
-    ready_.pop_back();
-  }
+  const size_t most = is_urgent(ready.front()->left()) ? (full + 1) / 2 : full;
+  if (ready.size() > most) ready.resize(most);
+  for (Lane* lane : ready) lane->begin_hash();
+  task->lanes = std::move(ready);
   task->hashes = true;
 }
 
 // Full vectors are hashed at once, others when nothing else can be done or somebody waits for them.
 bool Run::choose(Task* task) {
-  const bool full = ready_.size() >= options_.kernels->md5.lanes;
-  const bool urgent = std::any_of(ready_.begin(), ready_.end(),
-                                  [this](const LanePtr& lane) { return is_urgent(*lane); });
-  if (full || urgent) {
-    take_ready(task);
-  } else if (LanePtr lane = lane_with_most_left()) {
-    task->lanes.push_back(std::move(lane));
+  std::vector<Lane*> ready;
+  bool urgent = false;
+  for (const LanePtr& lane : lanes_) {
+    if (!lane->may_hash()) continue;
+    ready.push_back(lane.get());
+    urgent = urgent || is_urgent(lane->left());
+  }
+  if (urgent || ready.size() >= options_.kernels->md5.lanes) {
+    take_ready(std::move(ready), task);
+  } else if (Lane* lane = lane_with_most_left()) {
+    lane->begin_advance();
+    task->lanes.assign(1, lane);
     task->hashes = false;
-  } else if (!ready_.empty()) {
-    take_ready(task);
+  } else if (!ready.empty()) {
+    take_ready(std::move(ready), task);
   } else {
     return false;
   }
@@ -179,52 +185,59 @@ bool Run::take(Task* task) {
   for (;;) {
     if (stopped_.load()) return false;
     if (choose(task)) return true;
-    if (open_ == 0 && waiting_.empty()) return false;
+    if (lanes_.empty() && waiting_.empty()) return false;
     work_changed_.wait(lock);
   }
 }
 
-// Gives the lanes of a task back, sorted by what is to be done with them.
+void Run::finish_complete_lanes() {
+  const auto first = std::partition(lanes_.begin(), lanes_.end(),
+                                    [](const LanePtr& lane) { return !lane->complete(); });
+  if (first == lanes_.end()) return;
+  for (auto lane = first; lane != lanes_.end(); ++lane) {
+    awaited_.erase((*lane)->shard().id);
+    finished_.push_back(std::move(*lane));
+  }
+  lanes_.erase(first, lanes_.end());
+  files_changed_.notify_all();
+  work_changed_.notify_all();
+}
+
+// Gives the lanes of a task back.
 void Run::put(Task* task) {
   std::unique_lock<std::mutex> lock(mutex_);
   files_changed_.wait(lock, [this] { return finished_.size() < kMaxUnsynced || stopped_.load(); });
-  // A single lane that goes on is this worker's own next task.
-  const bool more = task->lanes.size() > 1 || task->lanes[0]->complete();
-  for (LanePtr& lane : task->lanes) {
-    bytes_made_.fetch_add(lane->take_progress(), std::memory_order_relaxed);
-    if (lane->complete()) {
-      --open_;
-      awaited_.erase(lane->shard().id);
-      finished_.push_back(std::move(lane));
-      files_changed_.notify_all();
-    } else if (lane->md5().blocks() > 0) {
-      ready_.push_back(std::move(lane));
+  for (Lane* lane : task->lanes) {
+    if (task->hashes) {
+      lane->end_hash(task->blocks);
     } else {
-      idle_.push_back(std::move(lane));
+      bytes_made_.fetch_add(lane->end_advance(), std::memory_order_relaxed);
     }
   }
-  if (more) work_changed_.notify_all();
-  task->lanes.clear();
+  // A single lane that goes on is this worker's own next task, unless others can work on it, too.
+  if (task->lanes.size() > 1 || task->lanes[0]->is_ahead()) work_changed_.notify_all();
+  // A lane that failed has nothing left, too.
+  if (!stopped_.load()) finish_complete_lanes();
 }
 
 // Hashes as many blocks as all of the lanes have.
-void Run::hash(const Lanes& lanes, PhaseTimes* times) {
+void Run::hash(Task* task, PhaseTimes* times) {
   PhaseTimer timer(&times->hash);
   Md5State* states[kMaxBatch];
   const uint8_t* data[kMaxBatch];
-  size_t blocks = SIZE_MAX;
-  for (size_t i = 0; i < lanes.size(); ++i) {
-    states[i] = lanes[i]->md5().state();
-    data[i] = lanes[i]->md5().next();
-    blocks = std::min(blocks, lanes[i]->md5().blocks());
+  task->blocks = SIZE_MAX;
+  for (size_t i = 0; i < task->lanes.size(); ++i) {
+    Md5Stream& md5 = task->lanes[i]->md5();
+    states[i] = md5.state();
+    data[i] = md5.next();
+    task->blocks = std::min(task->blocks, md5.blocks());
   }
-  options_.kernels->md5.update(states, data, blocks, lanes.size());
-  for (const LanePtr& lane : lanes) lane->md5().consume(blocks);
+  options_.kernels->md5.update(states, data, task->blocks, task->lanes.size());
 }
 
 Status Run::carry_out(Task* task, PhaseTimes* times) {
   if (!task->hashes) return task->lanes[0]->advance(times);
-  hash(task->lanes, times);
+  hash(task, times);
   return Status::ok();
 }
 

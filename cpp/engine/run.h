@@ -22,6 +22,7 @@ struct RunOptions {
   const KernelTable* kernels = nullptr;
   size_t threads = 1;
   size_t lanes = 1;  // at most this many shards in flight
+  size_t ahead = 0;  // at most as many of them make a chunk while another is hashed
   size_t tile_bytes = 128 * 1024;
   uint64_t kept_bytes = 0;  // memory for scales that are stored behind their words
   bool sync = true;
@@ -64,23 +65,26 @@ class Run {
   using LanePtr = std::unique_ptr<Lane>;
   using Lanes = std::vector<LanePtr>;
 
-  // What a worker does at once: makes bytes of one lane, or hashes those of several.
+  // What a worker does at once: makes a chunk of one lane, or hashes those of several.
   struct Task {
-    Lanes lanes;
+    std::vector<Lane*> lanes;
     bool hashes = false;
+    size_t blocks = 0;  // of each lane, that were hashed
   };
 
   void work();
   bool take(Task* task);
   bool choose(Task* task);
-  bool is_urgent(const Lane& lane) const;
+  bool is_urgent(uint64_t bytes) const;
   void pair(Shard* shard);
   bool may_begin(const Shard& shard) const;
-  LanePtr lane_with_most_left();
-  void take_ready(Task* task);
+  Lane* open_lane(std::deque<Shard>::iterator next);
+  Lane* lane_with_most_left();
+  void take_ready(std::vector<Lane*> ready, Task* task);
   void put(Task* task);
+  void finish_complete_lanes();
   Status carry_out(Task* task, PhaseTimes* times);
-  void hash(const Lanes& lanes, PhaseTimes* times);
+  void hash(Task* task, PhaseTimes* times);
   void finish_files();
   void report(LanePtr lane);
   Status cause_of(const Status& status) const;
@@ -102,9 +106,7 @@ class Run {
   std::unordered_map<uint32_t, Maker> makers_;  // by pair, until the start
   std::unordered_set<uint32_t> awaited_;        // unfinished shards that others wait for
   KeptScales kept_;
-  Lanes idle_;          // lanes whose next bytes are to be made
-  Lanes ready_;         // lanes whose bytes are to be hashed
-  size_t open_ = 0;     // both, and those in workers' hands
+  Lanes lanes_;         // the open ones
   size_t working_ = 0;  // workers that have not left
   std::deque<LanePtr> finished_;
   Status failure_ = Status::ok();

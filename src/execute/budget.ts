@@ -6,6 +6,8 @@ export interface Budget {
   readonly threads: number;
   /** Shards in flight. */
   readonly lanes: number;
+  /** As many of them, the longest, make a chunk while another is hashed. */
+  readonly ahead: number;
   /** Output bytes that are made at once. */
   readonly tileBytes: number;
   /** Memory for scales that are made with their words and stored behind them. */
@@ -17,6 +19,10 @@ const MIB = 2 ** 20;
 const BASE_BYTES = 96 * MIB;
 /** Tiles and scratch of one lane. */
 const LANE_BYTES = 3 * MIB;
+/** The second chunk of a lane that makes ahead. */
+const AHEAD_BYTES = 2 * MIB;
+/** Few shards are so long that hashing them alone takes as long as all others together. */
+const MAX_AHEAD = 4;
 /** As many streams as the widest MD5 kernel hashes at once wait for it, */
 const HASHED_LANES = 16;
 /** while every thread makes bytes of others. */
@@ -45,8 +51,14 @@ export function budgetOf(threads: number | undefined, maxMemory: number): Budget
   const { laneBytes, keptBytes } = divide(maxMemory);
   const most = Math.floor(laneBytes / LANE_BYTES);
   const workers = threads ?? Math.max(1, Math.min(availableParallelism(), most));
-  const lanes = Math.min(HASHED_LANES + LANES_PER_THREAD * workers, most);
-  if (lanes >= workers) return { threads: workers, lanes, tileBytes: TILE_BYTES, keptBytes };
+  // One thread cannot make one chunk and hash another; and a shard a thread comes first.
+  const room = Math.floor((laneBytes - workers * LANE_BYTES) / AHEAD_BYTES);
+  const ahead = workers === 1 ? 0 : Math.max(0, Math.min(workers, MAX_AHEAD, room));
+  const lanes = Math.min(
+    HASHED_LANES + LANES_PER_THREAD * workers,
+    Math.floor((laneBytes - ahead * AHEAD_BYTES) / LANE_BYTES),
+  );
+  if (lanes >= workers) return { threads: workers, lanes, ahead, tileBytes: TILE_BYTES, keptBytes };
   throw tooLittle(workers, maxMemory, workers * LANE_BYTES);
 }
 
@@ -87,6 +99,6 @@ export function deviceBudgetOf(threads: number | undefined, maxMemory: number): 
   };
   const tileBytes = DEVICE_TILES.find((tile) => lanesOf(tile) >= 2 * workers) ?? TILE_BYTES;
   const lanes = lanesOf(tileBytes);
-  if (lanes >= workers) return { threads: workers, lanes, tileBytes, keptBytes };
+  if (lanes >= workers) return { threads: workers, lanes, ahead: 0, tileBytes, keptBytes };
   throw tooLittle(workers, maxMemory, workers * needed(TILE_BYTES));
 }

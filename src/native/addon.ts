@@ -28,6 +28,8 @@ export interface JobOptions {
   readonly threads: number;
   /** Shards in flight. */
   readonly lanes: number;
+  /** As many of them make a chunk while another is hashed. */
+  readonly ahead: number;
   /** Output bytes that are made at once. */
   readonly tileBytes: number;
   /** Memory for scales that are made with their words and stored behind them. */

@@ -9,9 +9,18 @@ describe("the memory budget", () => {
   it("has lanes for a full vector of hashes and for every thread, as far as memory goes", () => {
     expect(budgetOf(1, DEFAULT_MAX_MEMORY).lanes).toBe(20);
     expect(budgetOf(2, DEFAULT_MAX_MEMORY).lanes).toBe(24);
-    expect(budgetOf(26, DEFAULT_MAX_MEMORY).lanes).toBe(35);
-    expect(budgetOf(2, 128 * MIB).lanes).toBe(7);
+    expect(budgetOf(26, DEFAULT_MAX_MEMORY).lanes).toBe(32);
+    expect(budgetOf(2, 128 * MIB).lanes).toBe(5);
     expect(budgetOf(8, 2 ** 40).lanes).toBe(48);
+  });
+
+  it("has a second chunk for few of several threads' lanes, a lane a thread given", () => {
+    expect(budgetOf(1, 2 ** 40).ahead).toBe(0);
+    expect(budgetOf(2, 128 * MIB).ahead).toBe(2);
+    expect(budgetOf(26, DEFAULT_MAX_MEMORY).ahead).toBe(4);
+    expect(budgetOf(32, DEFAULT_MAX_MEMORY)).toMatchObject({ lanes: 32, ahead: 4 });
+    expect(budgetOf(34, DEFAULT_MAX_MEMORY)).toMatchObject({ lanes: 34, ahead: 2 });
+    expect(budgetOf(35, DEFAULT_MAX_MEMORY)).toMatchObject({ lanes: 35, ahead: 0 });
   });
 
   it("takes no more threads than memory allows where their number is left to it", () => {

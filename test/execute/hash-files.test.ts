@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { hashFiles } from "../../src/execute/hash-files.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
-const budget = { threads: 1, lanes: 1, tileBytes: 128 * 1024, keptBytes: 0 };
+const budget = { threads: 1, lanes: 1, ahead: 0, tileBytes: 128 * 1024, keptBytes: 0 };
 
 it("tells of a file that changes while it is hashed", async () => {
   const path = join(await tempFolder(), "shard");

@@ -32,6 +32,8 @@ function cutUp({ shards, ...rest }: Layout, each: number): Layout {
 interface Limits {
   readonly keptBytes: number;
   readonly threads: number;
+  /** Lanes that make a chunk while another is hashed. */
+  readonly ahead?: number;
   /** Shards that are not made. */
   readonly skip?: (shard: number) => boolean;
 }
@@ -39,10 +41,10 @@ interface Limits {
 /** The MD5 of every shard; nothing is written. */
 async function hashesOf(
   { plan, layout }: PlannedConversion,
-  { keptBytes, threads, skip = () => false }: Limits,
+  { keptBytes, threads, ahead = 0, skip = () => false }: Limits,
 ): Promise<ReadonlyMap<number, string>> {
   const input = { files: plan.files, tensors: plan.tensors, layout, folder: "", finished: new Map(), skip };
-  const budget = { threads, lanes: 3, tileBytes: 4096, keptBytes };
+  const budget = { threads, lanes: 3, ahead, tileBytes: 4096, keptBytes };
   const { results } = await runShards(
     [{ ...input, onShard: () => {} }],
     { backend: BACKEND, budget, sync: false, map: true, measured: false },
@@ -62,8 +64,13 @@ describe("scales that are made with words in another shard", () => {
         expect(expected.size).toBe(planned.layout.shards.length);
         expect(expected.size).toBeGreaterThan(each === 1 ? 25 : 8);
         for (const keptBytes of [5000, 50_000, 64 * MIB]) {
-          for (const threads of [1, 3]) {
-            expect(await hashesOf(planned, { keptBytes, threads })).toEqual(expected);
+          for (const [threads, ahead] of [
+            [1, 0],
+            [3, 0],
+            [2, 1],
+            [3, 3],
+          ] as const) {
+            expect(await hashesOf(planned, { keptBytes, threads, ahead })).toEqual(expected);
           }
         }
       }
@@ -73,7 +80,7 @@ describe("scales that are made with words in another shard", () => {
   it("are made where an earlier run has finished the words, or an only shard is wanted", async () => {
     const whole = await plannedDemo("q4f16_1");
     const planned = { ...whole, layout: cutUp(whole.layout, 1) };
-    const all = await hashesOf(planned, { keptBytes: MIB, threads: 2 });
+    const all = await hashesOf(planned, { keptBytes: MIB, threads: 2, ahead: 1 });
     const isWords = (shard: number): boolean => {
       const tensor = planned.layout.shards[shard]?.tensors[0]?.tensor ?? 0;
       return planned.plan.tensors[tensor]?.encoding.kind === "group-words";

@@ -13,7 +13,7 @@ import { type Naive, naive, type Sample, samples } from "../support/naive-expres
 import { tempFolder } from "../support/temp-folder.ts";
 
 const BACKEND = chooseBackend("auto");
-const BUDGET = { threads: 2, lanes: 3, tileBytes: 4096, keptBytes: 0 };
+const BUDGET = { threads: 2, lanes: 3, ahead: 1, tileBytes: 4096, keptBytes: 0 };
 const WORDS = 4096;
 
 /** Sources that lie one behind the other in a file of uint32 0, 1, 2, … */
@@ -106,6 +106,7 @@ describe("the addon's decoder", () => {
       backend: BACKEND,
       threads: 1,
       lanes: 2,
+      ahead: 0,
       tileBytes: 4096,
       keptBytes: 0,
       sync: false,

@@ -11,6 +11,7 @@ const JOB = {
   backend: "reference",
   threads: 1,
   lanes: 1,
+  ahead: 0,
   tileBytes: 4096,
   keptBytes: 0,
   sync: false,

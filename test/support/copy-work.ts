@@ -37,11 +37,11 @@ export async function copyWork(nbytes: number): Promise<CopyWork> {
   const placed = { tensor: 0, byteOffset: 0, nbytes };
   const shard = { path: "s", fileOffset: 0, nbytes, tensors: [placed] };
   const sources = [{ path, size: nbytes }];
-  const limits = { threads: 2, lanes: 2, tileBytes: 4096, keptBytes: 0, sync: false, map: true };
+  const limits = { threads: 2, lanes: 2, ahead: 1, tileBytes: 4096, keptBytes: 0 };
   return {
     path,
     nbytes,
-    options: { sources, backend: "reference", ...limits },
+    options: { sources, backend: "reference", ...limits, sync: false, map: true },
     program: encodeShard([tensor], shard, { float32AsBfloat16: false, sources: [0] }),
     md5: createHash("md5").update(bytes).digest("hex"),
   };
