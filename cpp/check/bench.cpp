@@ -190,6 +190,7 @@ void run_bench(const KernelTable& table, const BenchOptions& options) {
   for (Case& bench : element_cases(table, buffers)) cases.push_back(std::move(bench));
   for (Case& bench : other_cases(table, buffers)) cases.push_back(std::move(bench));
   for (const Case& bench : cases) {
+    if (options.only != nullptr && bench.name.rfind(options.only, 0) != 0) continue;
     const double rate = rate_of(bench, options.seconds);
     if (options.json) {
       std::printf("{\"backend\":\"%s\",\"kernel\":\"%s\",\"gbPerSecond\":%.3f}\n", table.name,

@@ -100,7 +100,8 @@ bool check_golden(Context& context, const char* path);
 
 struct BenchOptions {
   bool json;
-  double seconds;  // for each kernel
+  double seconds;    // for each kernel
+  const char* only;  // what kernels' names begin with; null: all
 };
 void run_bench(const KernelTable& table, const BenchOptions& options);
 

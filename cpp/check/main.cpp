@@ -18,7 +18,8 @@ constexpr const char* kUsage =
     "  --list            backends, best first: name, and why one cannot run here\n"
     "  --backend NAME    the one to check (all that run here)\n"
     "  --cuda LIBRARY    and --backend cuda:N: GPU N, through libmlc_convert_cuda\n"
-    "  --only NAME       element, group, scales, fp8, ft or md5 (all)\n"
+    "  --only NAME       element, group, scales, fp8, ft, md5 or statistics (all)\n"
+    "                    of --bench: what kernels' names begin with\n"
     "  --random N        and then N random calls of random shapes\n"
     "  --seed S          for everything random (1)\n"
     "  --exhaustive      instead: every weight of two bytes against every scale it meets\n"
@@ -131,7 +132,7 @@ bool check_backend(const mlc::KernelTable& reference, const mlc::KernelTable& ta
 }
 
 bool only_is_known(const Options& options) {
-  if (options.only == nullptr) return true;
+  if (options.only == nullptr || options.bench) return true;
   bool known = false;
   for (const Check& check : kChecks) known = known || wanted(options, check);
   return known;
@@ -193,7 +194,7 @@ int main(int argc, char** argv) {
     }
     found = true;
     if (options.bench) {
-      mlc::check::run_bench(*backend.table, {options.json, options.seconds});
+      mlc::check::run_bench(*backend.table, {options.json, options.seconds, options.only});
     } else {
       equal = check_backend(reference, *backend.table, options) && equal;
     }

@@ -7,7 +7,8 @@
 
 namespace mlc {
 
-// Handed on by value: sums whose address is known elsewhere would go through memory in every step.
+// Local until they are complete: sums whose address is known elsewhere (where a function's result
+// goes, say) would be stored in every step.
 struct BlockSums {
   __m512 squared_error[2];
   __m512 squared_value[2];
@@ -19,11 +20,11 @@ static inline BlockSums no_block_sums() {
   return {{zero, zero}, {zero, zero}, zero};
 }
 
-// Sixteen elements from `at` on: `made` times `scale` stands for `value`.
-static inline void add_sixteen(size_t at, __m512 value, __m512 made, __m512 scale,
+// Sixteen elements: `made` times `scale` stands for `value`. `half`: of 32, known when compiled, or
+// the sums would be in memory.
+static inline void add_sixteen(size_t half, __m512 value, __m512 made, __m512 scale,
                                BlockSums* sums) {
   constexpr int kLargerMagnitude = 0x0B;  // of the two, without a sign
-  const size_t half = at / 16 % 2;
   const __m512 error = _mm512_fmsub_ps(made, scale, value);
   sums->squared_value[half] = _mm512_fmadd_ps(value, value, sums->squared_value[half]);
   sums->squared_error[half] = _mm512_fmadd_ps(error, error, sums->squared_error[half]);
@@ -50,15 +51,16 @@ static inline bool all_finite(const BlockSums& sums) {
           _mm512_cmp_ps_mask(sums.errors, largest, _CMP_LE_OQ)) == kAllLanes;
 }
 
-// Takes `step(at, lanes)` through a block, without masks but at its end.
+// Takes `step(at, half, lanes)` through a block, without masks but at its end.
 template <class Step>
 static inline void by_sixteens(size_t count, Step step) {
   size_t i = 0;
   for (; i + 32 <= count; i += 32) {
-    step(i, kAllLanes);
-    step(i + 16, kAllLanes);
+    step(i, 0, kAllLanes);
+    step(i + 16, 1, kAllLanes);
   }
-  for (; i < count; i += 16) step(i, first_lanes(count - i));
+  if (i < count) step(i, 0, first_lanes(count - i));
+  if (i + 16 < count) step(i + 16, 1, first_lanes(count - i - 16));
 }
 
 // Adds the sums of `args`, or what the reference finds where something is lost or not finite.
@@ -75,8 +77,8 @@ static inline void add_block(const BlockSums& sums, const CompareArgs& args, Sta
   add_lanes(lanes, out);
 }
 
-// Makes one byte of each of the f16 elements of `all`, block by block: `make(block, dst)` returns a
-// block's sums.
+// Makes one byte of each of the f16 elements of `all`, block by block: `make(block, dst, sums)` sets
+// a block's sums.
 template <class Make>
 static void measure_blocks(const CompareArgs& all, uint8_t* dst, Make make, Statistics* out) {
   for (size_t first = 0; first < all.count; first += kStatisticsBlock) {
@@ -84,7 +86,9 @@ static void measure_blocks(const CompareArgs& all, uint8_t* dst, Make make, Stat
     block.src += first * 2;
     block.made += first;
     block.count = at_most(all.count - first, kStatisticsBlock);
-    add_block(make(block, dst + first), block, out);
+    BlockSums sums;
+    make(block, dst + first, &sums);
+    add_block(sums, block, out);
   }
 }
 

@@ -38,25 +38,26 @@ class ByThresholds {
 };
 
 template <class Code, bool kMeasured>
-BlockSums quantize_block(const CompareArgs& args, uint8_t* codes) {
+void quantize_block(const CompareArgs& args, uint8_t* codes, BlockSums* total) {
+  const uint8_t* src = args.src;
   const Code code_of(args.scale);
   const __m512 scale = _mm512_set1_ps(args.scale);
   BlockSums sums = no_block_sums();
-  by_sixteens(args.count, [&](size_t at, __mmask16 lanes) {
-    const __m512 w = load16<DType::kF16>(args.src + at * 2, lanes);
+  by_sixteens(args.count, [&](size_t at, size_t half, __mmask16 lanes) {
+    const __m512 w = load16<DType::kF16>(src + at * 2, lanes);
     const __m512i code = code_of(w);
     _mm_mask_storeu_epi8(codes + at, lanes, _mm512_cvtepi32_epi8(code));
     if (!kMeasured) return;
     const __m512 around_zero = _mm512_maskz_mov_ps(lanes, centred<FtSteps>(code));
-    add_sixteen(at, w, around_zero, scale, &sums);
+    add_sixteen(half, w, around_zero, scale, &sums);
   });
-  return sums;
+  if (kMeasured) *total = sums;
 }
 
 template <class Code>
 void quantize_row(const CompareArgs& row, uint8_t* codes, Statistics* statistics) {
   if (statistics == nullptr) {
-    quantize_block<Code, false>(row, codes);
+    quantize_block<Code, false>(row, codes, nullptr);
   } else {
     measure_blocks(row, codes, quantize_block<Code, true>, statistics);
     add_ft_scale(row.scale, statistics);

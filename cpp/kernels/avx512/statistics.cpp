@@ -24,9 +24,10 @@ __m512 load_stored(const uint8_t* at, __mmask16 lanes) {
 }
 
 template <DType From, Stored S>
-void add(const CompareArgs& args, size_t at, __mmask16 lanes, __m512 scale, BlockSums* sums) {
+void add(const CompareArgs& args, size_t at, size_t half, __mmask16 lanes, __m512 scale,
+         BlockSums* sums) {
   const __m512 value = load16<From>(args.src + at * width_of(From), lanes);
-  add_sixteen(at, value, load_stored<S>(args.made + at * width_of(S), lanes), scale, sums);
+  add_sixteen(half, value, load_stored<S>(args.made + at * width_of(S), lanes), scale, sums);
 }
 
 struct Avx512Lost {
@@ -52,11 +53,12 @@ struct Avx512Lost {
         add_values(load16<From>(src), load16<From>(src + 16 * width_of(From)), &sums);
         continue;
       }
-      add<From, S>(args, i, kAllLanes, scale, &sums);
-      add<From, S>(args, i + 16, kAllLanes, scale, &sums);
+      add<From, S>(args, i, 0, kAllLanes, scale, &sums);
+      add<From, S>(args, i + 16, 1, kAllLanes, scale, &sums);
     }
-    for (; i < args.count; i += 16) {
-      add<From, S>(args, i, first_lanes(args.count - i), scale, &sums);
+    if (i < args.count) add<From, S>(args, i, 0, first_lanes(args.count - i), scale, &sums);
+    if (i + 16 < args.count) {
+      add<From, S>(args, i + 16, 1, first_lanes(args.count - i - 16), scale, &sums);
     }
     add_block(sums, args, out);
   }
