@@ -47,4 +47,8 @@ export function runProcess(command, args, { onLine = () => {}, expected = 0 } = 
   });
 }
 
-export const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
+const ranked = (numbers, share) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length * share)];
+
+export const median = (numbers) => ranked(numbers, 1 / 2);
+/** The lower one. */
+export const quartile = (numbers) => ranked(numbers, 1 / 4);

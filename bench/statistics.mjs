@@ -1,14 +1,16 @@
-// What --stats costs: the same conversion with and without it, in turns, wall clock and processor time; medians.
+// What --stats costs: the same command with and without it, in turns, start-up included; wall clock.
 //   npm run build && node bench/statistics.mjs [--model 1b] [--runs 5] [--threads N] [--no-sync] [-q q4f16_1]
 //                                              [--backend avx2] [--folder DIR]
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { convert, listBackends } from "../dist/index.js";
+import { listBackends } from "../dist/index.js";
 import { makeModel } from "./model.mjs";
-import { median } from "./process.mjs";
+import { median, quartile, runProcess } from "./process.mjs";
 
+const CLI = fileURLToPath(new URL("../dist/cli/main.cjs", import.meta.url));
 const { values } = parseArgs({
   options: {
     model: { type: "string", default: "1b" },
@@ -22,47 +24,44 @@ const { values } = parseArgs({
 });
 
 const folder = await mkdtemp(path.join(os.tmpdir(), "mlc-convert-bench-"));
+const model = makeModel(values.folder, values.model);
 
 /** Seconds of one conversion. */
-async function timeOf(request) {
+async function timeOf(quantization, backend, more) {
   const output = path.join(folder, "out");
-  const started = process.hrtime.bigint();
-  const before = process.cpuUsage();
-  const sync = !values["no-sync"];
-  await convert({ ...request, output, sync, weightsOnly: true, threads: Number(values.threads) });
-  const { user, system } = process.cpuUsage(before);
-  const wall = Number(process.hrtime.bigint() - started) / 1e9;
+  const options = ["-q", quantization, "-o", output, "--backend", backend, "--threads", values.threads];
+  const flags = ["--weights-only", "--json", ...(values["no-sync"] ? ["--no-fsync"] : []), ...more];
+  const { seconds } = await runProcess(process.execPath, [CLI, "convert", model, ...options, ...flags]);
   await rm(output, { recursive: true });
-  return { wall, processor: (user + system) / 1e6 };
+  return seconds;
+}
+
+const percent = (ratio) => `${((ratio - 1) * 100).toFixed(1)} %`;
+
+async function compare(quantization, backend) {
+  const plain = [];
+  const measured = [];
+  const kinds = [
+    async () => plain.push(await timeOf(quantization, backend, [])),
+    async () => measured.push(await timeOf(quantization, backend, ["--stats"])),
+  ];
+  // Which is first makes a difference.
+  for (let run = 0; run < Number(values.runs); run++) {
+    for (const measure of run % 2 ? kinds : kinds.toReversed()) await measure();
+  }
+  // Neighbours in time share the machine's moods; moods only ever add to the fastest.
+  const pairs = median(plain.map((seconds, run) => measured[run] / seconds));
+  const fastest = quartile(measured) / quartile(plain);
+  console.log(
+    `${backend} ${quantization}: ${median(plain).toFixed(3)} s without, ${median(measured).toFixed(3)} s with --stats; ` +
+      `${percent(pairs)} more in the median pair, ${percent(fastest)} in the lower quartiles`,
+  );
 }
 
 try {
-  const model = makeModel(values.folder, values.model);
   const fast = listBackends().filter(({ available, name }) => available && name !== "reference");
-  const backends = fast.filter(({ name }) => values.backend?.includes(name) ?? true);
-  for (const { name: backend } of backends) {
-    for (const quantization of values.quantization) {
-      const plain = [];
-      const measured = [];
-      const kinds = [
-        () => timeOf({ model, quantization, backend }).then((time) => plain.push(time)),
-        () => timeOf({ model, quantization, backend, stats: true }).then((time) => measured.push(time)),
-      ];
-      // Which is first makes a difference.
-      for (let run = 0; run < Number(values.runs); run++) {
-        for (const measure of run % 2 ? kinds : kinds.toReversed()) await measure();
-      }
-      for (const what of ["wall", "processor"]) {
-        const [without, with_] = [plain, measured].map((times) => median(times.map((time) => time[what])));
-        // Neighbours in time share the machine's moods.
-        const ratios = plain.map((time, run) => measured[run][what] / time[what]);
-        const more = ((median(ratios) - 1) * 100).toFixed(1);
-        console.log(
-          `${backend} ${quantization} ${what}: ${without.toFixed(3)} s without, ${with_.toFixed(3)} s with --stats, ` +
-            `${more} % more in the median pair`,
-        );
-      }
-    }
+  for (const { name } of fast.filter(({ name }) => values.backend?.includes(name) ?? true)) {
+    for (const quantization of values.quantization) await compare(quantization, name);
   }
 } finally {
   await rm(folder, { recursive: true, force: true });

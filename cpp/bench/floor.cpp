@@ -1,10 +1,10 @@
 // What the machine can do at best: every phase of a conversion alone, on all threads, without Node.
 //   bench-floor SOURCE FOLDER OUTPUT_BYTES LONGEST_SHARD THREADS SCHEME
-// reads SOURCE (mapped), quantizes or casts as many bytes of bfloat16 from cache as SCHEME says
-// (q4f16_1, q3f16_0, q0f32 and their like), hashes OUTPUT_BYTES from cache, and writes OUTPUT_BYTES
-// into new files of FOLDER. MD5 goes in full vectors of lanes, but for a shard of LONGEST_SHARD
-// bytes that is longer than a lane's share: that one is a stream of its own. Prints seconds of
-// work divided by the threads as JSON.
+// reads SOURCE (mapped) and lets go of it, quantizes or casts as many bytes of bfloat16 from cache
+// as SCHEME says (q4f16_1, q3f16_0, q0f32 and their like), hashes OUTPUT_BYTES from cache, and
+// writes OUTPUT_BYTES into new files of FOLDER. MD5 goes in full vectors of lanes, but for a shard
+// of LONGEST_SHARD bytes that is longer than a lane's share: that one is a stream of its own.
+// Prints seconds of work divided by the threads as JSON.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -181,7 +181,11 @@ int main(int argc, char** argv) {
   const uint64_t share = size / threads / 8 * 8;
   const uint64_t output_share = output / threads;
 
-  const double read = on_threads(threads, [&](size_t i) { read_share(data + i * share, share); });
+  // Mapped pages are entered and let go of again, now or when a process ends.
+  const double read = on_threads(threads, [&](size_t i) {
+    read_share(data + i * share, share);
+    source.release(i * share, share);
+  });
   const double compute =
       on_threads(threads, [&](size_t) { compute_share(kernels, scheme, data + size / 2, share); });
   const double hashing = hash(kernels.md5, output, longest, threads);
