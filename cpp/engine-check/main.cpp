@@ -85,10 +85,13 @@ std::vector<mlc::Shard> shards(const std::string& folder) {
   };
   for (const Table& table : kTables) {
     add({piece_of(table, Encoding::kRaw, DType::kF16)});
-    mlc::Piece words = piece_of(table, Encoding::kGroupWords, DType::kF16);
+    const DType model = table.rows == 1000 ? DType::kF32 : DType::kF16;
+    mlc::Piece words = piece_of(table, Encoding::kGroupWords, model);
     words.transposed = table.rows == 900;
-    mlc::Piece made_with = piece_of(table, Encoding::kGroupScales, DType::kF16);
+    mlc::Piece made_with = piece_of(table, Encoding::kGroupScales, model);
     made_with.transposed = words.transposed;
+    made_with.store_bf16_scale = model == DType::kF32;
+    made_with.nbytes = mlc::encoded_bytes(made_with);
     words.pair = made_with.pair = static_cast<uint32_t>(all.size());
     scales.push_back(made_with);
     add({piece_of(table, Encoding::kRaw, DType::kBf16), words});

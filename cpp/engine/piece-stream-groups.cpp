@@ -14,10 +14,15 @@ constexpr size_t kStripBytes = 2u << 20;
 
 uint64_t groups_per_row(const Piece& piece) { return (piece.cols + piece.group - 1) / piece.group; }
 
-// What is kept of words: an f32 where there is one scale, else scales in the model dtype.
+// Whether scales are kept as they are stored, in half the room of f32. Lines of transposed ones are
+// made in strips, which are kept as they are made.
+bool keeps_bf16(const Piece& words) { return words.store_bf16_scale && !words.transposed; }
+
+// What is kept of words: an f32 where there is one scale, else a scale a group.
 uint64_t scale_bytes(const Piece& words) {
   if (words.encoding == Encoding::kFp8Values) return sizeof(float);
-  return words.rows * groups_per_row(words) * dtype_bytes(words.model);
+  const size_t unit = keeps_bf16(words) ? 2 : dtype_bytes(words.model);
+  return words.rows * groups_per_row(words) * unit;
 }
 
 // Groups that a transposed strip must be a multiple of: a source in blocks can only be cut between
@@ -64,6 +69,7 @@ Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
   const size_t groups = static_cast<size_t>(groups_per_row(piece));
   const size_t row_bytes = groups * 16;
   const size_t scale_row = groups * dtype_bytes(piece.model);
+  const size_t kept_unit = keeps_bf16(piece) ? 2 : dtype_bytes(piece.model);
   const uint64_t first = position_ / row_bytes;
   const uint64_t rows =
       std::min<uint64_t>(piece.rows - first, std::max<size_t>(1, tile_bytes_ / row_bytes));
@@ -75,9 +81,12 @@ Status PieceStream::make_group_words(const Piece& piece, Chunk* chunk) {
     GroupQuantizeArgs args = group_args(piece, view, static_cast<size_t>(piece.cols));
     args.words = words + done * row_bytes;
     args.word_row_stride = row_bytes;
-    if (scales_ != nullptr) args.scales = scales_ + (first + done) * scale_row;
     args.scale_row_stride = scale_row;
+    uint8_t* kept = scales_ == nullptr ? nullptr : scales_ + (first + done) * groups * kept_unit;
+    const bool encoded = kept != nullptr && keeps_bf16(piece);
+    args.scales = encoded ? grow(&staged_, args.rows * scale_row) : kept;
     meter_.quantize(args, view.lent);
+    if (encoded) kernels_.element.encode_bf16(args.scales, kept, args.rows * groups);
     done += view.rows;
   }
   emit(static_cast<size_t>(rows) * row_bytes, chunk);
@@ -125,7 +134,7 @@ Status PieceStream::make_group_words_transposed(const Piece& piece, Chunk* chunk
 Status PieceStream::store_kept_scales(const Piece& piece, const std::vector<uint8_t>& scales,
                                       Chunk* chunk) {
   const size_t first = static_cast<size_t>(position_);
-  if (piece.store_bf16_scale) {
+  if (scales.size() > piece.nbytes) {
     const size_t count = std::min(scales.size() / 4 - first / 2, tile_bytes_);
     kernels_.element.encode_bf16(scales.data() + 2 * first, output(count * 2), count);
     emit(count * 2, chunk);

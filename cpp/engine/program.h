@@ -61,7 +61,7 @@ struct Piece {
   uint8_t group;
   bool transposed;        // KN
   bool unrounded_scale;   // bf16 KN
-  bool store_bf16_scale;  // f32 scales are stored as bf16
+  bool store_bf16_scale;  // f32 scales are stored as bf16; of words: so are those that are kept
   Fp8 fp8;
   bool fp8_scaled;
   int ft_arch;

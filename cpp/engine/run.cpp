@@ -49,8 +49,9 @@ void Run::close_files() {
   sources_.clear();
 }
 
-// Lets the shard wait for those that make its scales. Scales that no words added before make lose
-// their pair: they are made by a look at the source. So do words whose pair is taken.
+// Lets the shard wait for those that make its scales. Scales that no words added before make, or
+// that are not the first of their pair, lose it: they are made by a look at the source. So do words
+// whose pair is taken.
 void Run::pair(Shard* shard) {
   for (Piece& piece : shard->pieces) {
     if (piece.pair == 0) continue;
@@ -59,10 +60,13 @@ void Run::pair(Shard* shard) {
       continue;
     }
     const auto found = makers_.find(piece.pair);
-    if (found == makers_.end() || !are_scales_of(piece, *found->second.words)) {
+    Piece* words = found == makers_.end() ? nullptr : found->second.words;
+    if (words == nullptr || !are_scales_of(piece, *words)) {
       piece.pair = 0;
       continue;
     }
+    words->store_bf16_scale = piece.store_bf16_scale;
+    found->second.words = nullptr;
     Shard* maker = found->second.shard;
     if (maker == shard || contains(shard->waits_for, maker->id)) continue;
     shard->waits_for.push_back(maker->id);

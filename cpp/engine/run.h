@@ -101,7 +101,7 @@ class Run {
   std::deque<Shard> waiting_;
   struct Maker {
     Shard* shard;  // in waiting_
-    const Piece* words;
+    Piece* words;  // null once their scales are found
   };
   std::unordered_map<uint32_t, Maker> makers_;  // by pair, until the start
   std::unordered_set<uint32_t> awaited_;        // unfinished shards that others wait for
