@@ -47,9 +47,16 @@ export function createPrinter(options: PrinterOptions): Printer {
 
 const emit = (object: object): boolean => process.stdout.write(`${JSON.stringify(object)}\n`);
 
+/** What an error says; Ctrl-C's own message would not say what is left. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name !== "AbortError") return error.message;
+  return "interrupted; the same command continues a conversion or a download where it stopped";
+}
+
 /** An error as data. */
 function errorFacts(error: unknown): object {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (error instanceof MlcConvertError) {
     return { class: error.name, code: error.code, message, ...(error.hint ? { hint: error.hint } : {}) };
   }
@@ -111,9 +118,8 @@ class TextPrinter implements Printer {
   failure(error: unknown): void {
     this.stopBar();
     const known = error instanceof MlcConvertError;
-    const message = error instanceof Error ? error.message : String(error);
     process.stderr.write(
-      `${this.colours.red("error")} ${message}${known ? this.colours.dim(` [${error.code}]`) : ""}\n`,
+      `${this.colours.red("error")} ${messageOf(error)}${known ? this.colours.dim(` [${error.code}]`) : ""}\n`,
     );
     if (known && error.hint) process.stderr.write(`${this.colours.cyan("hint")}  ${error.hint}\n`);
   }

@@ -220,6 +220,10 @@ describe("the command line", () => {
       },
     });
     expect(stopped.code).toBe(130);
+    const { error } = jsonLines(stopped.stdout).at(-1) as { error: { message: string } };
+    expect(error.message).toBe(
+      "interrupted; the same command continues a conversion or a download where it stopped",
+    );
     expect(existsSync(output)).toBe(false);
     expect(existsSync(`${output}.mlc-convert-partial.lock`)).toBe(false);
     expect(await runCli(args)).toMatchObject({ code: 0 });
