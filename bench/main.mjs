@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { makeModel } from "./model.mjs";
-import { median, runProcess } from "./process.mjs";
+import { convertArgs, median, runProcess } from "./process.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({
@@ -29,23 +29,10 @@ const list = (text) => text.split(",").filter(Boolean);
 const OUTPUT = join(values.folder, "out");
 const PARTIAL = `${OUTPUT}.mlc-convert-partial`;
 
-function convertArgs({ model, scheme, threads }) {
-  const options = [
-    "-q",
-    scheme,
-    "-o",
-    OUTPUT,
-    "--threads",
-    threads,
-    "--no-fsync",
-    "--weights-only",
-    "--json",
-  ];
-  return [join(ROOT, "dist/cli/main.cjs"), "convert", model, ...options];
-}
+const argsOf = (one) => convertArgs({ ...one, output: OUTPUT, more: ["--no-fsync"] });
 
 async function convertOnce(one) {
-  const { seconds, peak, last } = await runProcess(process.execPath, convertArgs(one));
+  const { seconds, peak, last } = await runProcess(process.execPath, argsOf(one));
   const longest = longestShard();
   // What comes next writes as much: into the same memory, not into what the host has to give first.
   rmSync(OUTPUT, { recursive: true });
@@ -66,7 +53,7 @@ async function cancelOnce(one) {
     sent = at;
     child.kill("SIGINT");
   };
-  const { seconds } = await runProcess(process.execPath, convertArgs(one), { onLine, expected: 130 });
+  const { seconds } = await runProcess(process.execPath, argsOf(one), { onLine, expected: 130 });
   rmSync(PARTIAL, { recursive: true, force: true });
   return seconds * 1000 - sent;
 }

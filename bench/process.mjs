@@ -1,6 +1,7 @@
 // Runs a program and watches it: wall time, peak anonymous memory, what it printed.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 // Node 20 reads these certificates at every start, 0.07 s that are not the converter's.
 delete process.env.NODE_EXTRA_CA_CERTS;
@@ -45,6 +46,14 @@ export function runProcess(command, args, { onLine = () => {}, expected = 0 } = 
         reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${lines.slice(-5).join("\n")}`));
     });
   });
+}
+
+const CLI = fileURLToPath(new URL("../dist/cli/main.cjs", import.meta.url));
+
+/** Node's arguments for a conversion of weights; `more`: further options. */
+export function convertArgs({ model, scheme, threads, output, more = [] }) {
+  const options = ["-q", scheme, "-o", output, "--threads", threads, "--weights-only", "--json", ...more];
+  return [CLI, "convert", model, ...options];
 }
 
 const ranked = (numbers, share) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length * share)];

@@ -4,13 +4,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { listBackends } from "../dist/index.js";
 import { makeModel } from "./model.mjs";
-import { median, quartile, runProcess } from "./process.mjs";
+import { convertArgs, median, quartile, runProcess } from "./process.mjs";
 
-const CLI = fileURLToPath(new URL("../dist/cli/main.cjs", import.meta.url));
 const { values } = parseArgs({
   options: {
     model: { type: "string", default: "1b" },
@@ -23,15 +21,15 @@ const { values } = parseArgs({
   },
 });
 
-const folder = await mkdtemp(path.join(os.tmpdir(), "mlc-convert-bench-"));
 const model = makeModel(values.folder, values.model);
+const folder = await mkdtemp(path.join(os.tmpdir(), "mlc-convert-bench-"));
 
 /** Seconds of one conversion. */
-async function timeOf(quantization, backend, more) {
+async function timeOf(scheme, backend, flags) {
   const output = path.join(folder, "out");
-  const options = ["-q", quantization, "-o", output, "--backend", backend, "--threads", values.threads];
-  const flags = ["--weights-only", "--json", ...(values["no-sync"] ? ["--no-fsync"] : []), ...more];
-  const { seconds } = await runProcess(process.execPath, [CLI, "convert", model, ...options, ...flags]);
+  const more = ["--backend", backend, ...(values["no-sync"] ? ["--no-fsync"] : []), ...flags];
+  const args = convertArgs({ model, scheme, threads: values.threads, output, more });
+  const { seconds } = await runProcess(process.execPath, args);
   await rm(output, { recursive: true });
   return seconds;
 }

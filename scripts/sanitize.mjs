@@ -1,5 +1,6 @@
 // Builds kernels, engine and addon with AddressSanitizer and UndefinedBehaviorSanitizer and runs kernel-check and the
-// native tests under them, and the engine's threads alone under ThreadSanitizer. Linux with GCC or Clang; `node scripts/sanitize.mjs FILE…` runs those test files instead.
+// native tests under them, and the engine's threads alone under ThreadSanitizer. Linux with GCC or Clang;
+// `node scripts/sanitize.mjs FILE…` runs those test files instead.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -38,15 +38,6 @@ double on_threads(size_t threads, const std::function<void(size_t)>& work) {
   });
 }
 
-const mlc::KernelTable* best_backend() {
-  mlc::Backend backends[16];
-  const size_t count = mlc::list_backends(backends, 16);
-  for (size_t i = 0; i < count; ++i) {
-    if (backends[i].table != nullptr) return backends[i].table;
-  }
-  return nullptr;
-}
-
 volatile uint64_t g_sink;
 
 void read_share(const uint8_t* data, uint64_t bytes) {
@@ -177,7 +168,7 @@ int main(int argc, char** argv) {
   mlc::SourceFile source;
   if (!source.open(argv[1], size, true).is_ok()) return 2;
   const uint8_t* data = source.bytes(0, 0, nullptr);
-  const mlc::KernelTable& kernels = *best_backend();
+  const mlc::KernelTable& kernels = mlc::best_backend();
   const uint64_t share = size / threads / 8 * 8;
   const uint64_t output_share = output / threads;
 

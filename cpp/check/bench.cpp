@@ -174,7 +174,7 @@ std::vector<Case> other_cases(const KernelTable& table, Buffers& buffers) {
 
 }  // namespace
 
-void run_bench(const KernelTable& table, const BenchOptions& options) {
+size_t run_bench(const KernelTable& table, const BenchOptions& options) {
   Buffers buffers;
   Chance chance(1);
   fill(chance, DType::kBf16, Spread::kWeights, buffers.bf16.data(), kElements);
@@ -189,8 +189,10 @@ void run_bench(const KernelTable& table, const BenchOptions& options) {
   }
   for (Case& bench : element_cases(table, buffers)) cases.push_back(std::move(bench));
   for (Case& bench : other_cases(table, buffers)) cases.push_back(std::move(bench));
+  size_t measured = 0;
   for (const Case& bench : cases) {
     if (options.only != nullptr && bench.name.rfind(options.only, 0) != 0) continue;
+    ++measured;
     const double rate = rate_of(bench, options.seconds);
     if (options.json) {
       std::printf("{\"backend\":\"%s\",\"kernel\":\"%s\",\"gbPerSecond\":%.3f}\n", table.name,
@@ -199,6 +201,7 @@ void run_bench(const KernelTable& table, const BenchOptions& options) {
       std::printf("%-10s %-28s %8.2f GB/s\n", table.name, bench.name.c_str(), rate);
     }
   }
+  return measured;
 }
 
 }  // namespace mlc::check

@@ -103,6 +103,7 @@ struct BenchOptions {
   double seconds;    // for each kernel
   const char* only;  // what kernels' names begin with; null: all
 };
-void run_bench(const KernelTable& table, const BenchOptions& options);
+// How many kernels were measured.
+size_t run_bench(const KernelTable& table, const BenchOptions& options);
 
 }  // namespace mlc::check

@@ -194,7 +194,11 @@ int main(int argc, char** argv) {
     }
     found = true;
     if (options.bench) {
-      mlc::check::run_bench(*backend.table, {options.json, options.seconds, options.only});
+      const mlc::check::BenchOptions bench = {options.json, options.seconds, options.only};
+      if (mlc::check::run_bench(*backend.table, bench) == 0) {
+        std::fprintf(stderr, "no kernel's name begins with \"%s\"\n", options.only);
+        return 2;
+      }
     } else {
       equal = check_backend(reference, *backend.table, options) && equal;
     }

@@ -98,7 +98,7 @@ class Lane {
 
   const Shard& shard() const { return shard_; }
   // Bytes to be hashed, with those of the shards that wait for this one.
-  uint64_t left() const { return shard_.nbytes - md5_.hashed() + shard_.nbytes_behind; }
+  uint64_t left() const { return shard_.nbytes_in_all() - md5_.hashed(); }
 
   // Of a complete lane.
   std::array<uint8_t, 16> digest() { return md5_.finish(kernels_.md5); }

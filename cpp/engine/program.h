@@ -84,6 +84,8 @@ struct Shard {
   std::vector<Piece> pieces;
   std::vector<uint32_t> waits_for;  // shards that make scales which this one stores
   uint64_t nbytes_behind = 0;       // of the shards that wait for this one
+
+  uint64_t nbytes_in_all() const { return nbytes + nbytes_behind; }
 };
 
 // Whether a piece is what the makers of piece-stream.cpp rely on.

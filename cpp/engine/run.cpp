@@ -103,8 +103,8 @@ void Run::fail(const Status& status) {
   files_changed_.notify_all();
 }
 
-// What would take as long alone as the workers need for all that is left: if it waited for others to
-// be hashed with, it would be the last.
+// What would take as long alone as the workers need for all that is left: if it waited for others
+// to be hashed with, it would be the last.
 bool Run::is_urgent(uint64_t bytes) const {
   const uint64_t left = bytes_total_ - bytes_made();
   return bytes * kCostAlone >= left / options_.threads;
@@ -119,15 +119,15 @@ Lane* Run::open_lane(std::deque<Shard>::iterator next) {
   Shard shard = std::move(*next);
   waiting_.erase(next);
   const auto is_ahead = [](const LanePtr& lane) { return lane->is_ahead(); };
-  const size_t ahead = std::count_if(lanes_.begin(), lanes_.end(), is_ahead);
-  LaneOptions options = {options_.tile_bytes, options_.sync, false};
-  options.ahead = ahead < options_.ahead && is_urgent(shard.nbytes + shard.nbytes_behind);
+  const size_t others = std::count_if(lanes_.begin(), lanes_.end(), is_ahead);
+  const bool ahead = others < options_.ahead && is_urgent(shard.nbytes_in_all());
+  const LaneOptions options = {options_.tile_bytes, options_.sync, ahead};
   lanes_.emplace_back(new Lane(std::move(shard), sources_, *options_.kernels, &kept_, options));
   return lanes_.back().get();
 }
 
-// The open lane, or the next shard that may begin, that has most left, of those whose next chunk can
-// be made.
+// The open lane, or the next shard that may begin, that has most left, of those whose next chunk
+// can be made.
 Lane* Run::lane_with_most_left() {
   Lane* most = nullptr;
   for (const LanePtr& lane : lanes_) {
@@ -138,7 +138,7 @@ Lane* Run::lane_with_most_left() {
   const auto next = std::find_if(waiting_.begin(), waiting_.end(),
                                  [this](const Shard& shard) { return may_begin(shard); });
   if (next == waiting_.end()) return most;
-  if (most != nullptr && most->left() > next->nbytes + next->nbytes_behind) return most;
+  if (most != nullptr && most->left() > next->nbytes_in_all()) return most;
   return open_lane(next);
 }
 

@@ -110,12 +110,22 @@ struct Backends {
   }
 };
 
+const Backend* all_backends() {
+  static const Backends backends;
+  return backends.list;
+}
+
 }  // namespace
 
 size_t list_backends(Backend* out, size_t capacity) {
-  static const Backends backends;
-  for (size_t i = 0; i < kCount && i < capacity; ++i) out[i] = backends.list[i];
+  for (size_t i = 0; i < kCount && i < capacity; ++i) out[i] = all_backends()[i];
   return kCount;
+}
+
+const KernelTable& best_backend() {
+  const Backend* backend = all_backends();
+  while (backend->table == nullptr) ++backend;
+  return *backend->table;
 }
 
 }  // namespace mlc

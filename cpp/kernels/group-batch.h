@@ -81,6 +81,16 @@ struct Scheme {
   static constexpr float kMaxInt = Steps::kZero;
 };
 
+// How a model's codes are made: `F16` with an f16 model, else `Other`.
+template <DType Model, class F16, class Other>
+struct ByModel {
+  using Type = Other;
+};
+template <class F16, class Other>
+struct ByModel<DType::kF16, F16, Other> {
+  using Type = F16;
+};
+
 // Even and odd neighbours of a group are taken apart, as they lie in a dword.
 template <class S>
 constexpr bool kPaired = (S::kFrom == DType::kBf16) && S::kBits == 4;

@@ -201,5 +201,7 @@ struct Backend {
 // All backends that this build knows, best first; the reference is last and always runs.
 // Fills up to `capacity` entries and returns how many there are.
 size_t list_backends(Backend* out, size_t capacity);
+// The first of them that can run here.
+const KernelTable& best_backend();
 
 }  // namespace mlc

@@ -77,8 +77,8 @@ static inline void add_block(const BlockSums& sums, const CompareArgs& args, Sta
   add_lanes(lanes, out);
 }
 
-// Makes one byte of each of the f16 elements of `all`, block by block: `make(block, dst, sums)` sets
-// a block's sums.
+// Makes one byte of each of the f16 elements of `all`, block by block: `make(block, dst, sums)`
+// sets a block's sums.
 template <class Make>
 static void measure_blocks(const CompareArgs& all, uint8_t* dst, Make make, Statistics* out) {
   for (size_t first = 0; first < all.count; first += kStatisticsBlock) {

@@ -59,16 +59,8 @@ class Quotients {
   }
 };
 
-template <class S, DType Model>
-struct CodesFor {
-  using Type = Quotients<S>;
-};
 template <class S>
-struct CodesFor<S, DType::kF16> {
-  using Type = Thresholds<typename S::Steps>;
-};
-template <class S>
-using CodesOf = typename CodesFor<S, S::kModel>::Type;
+using CodesOf = typename ByModel<S::kModel, Thresholds<typename S::Steps>, Quotients<S>>::Type;
 
 // Such codes as numbers around zero.
 template <class Steps>
