@@ -5,8 +5,9 @@ import { describe, expect, it } from "vitest";
 import { openHubModel } from "../src/acquire-model.ts";
 import { openLocalModel } from "../src/open-model.ts";
 import { planConversion } from "../src/plan-conversion.ts";
-import { startHub, temporaryFolder } from "./source/hub-fixture.ts";
+import { startHub } from "./source/hub-fixture.ts";
 import { dict, pickle, storage, tensor } from "./support/pickle-writer.ts";
+import { tempFolder } from "./support/temp-folder.ts";
 import { type WrittenEntry, zipFile } from "./support/zip-writer.ts";
 
 const TORCH = fileURLToPath(new URL("./golden/torch/", import.meta.url));
@@ -18,7 +19,7 @@ async function served(files: ReadonlyMap<string, Buffer>) {
   const hub = await startHub(files);
   return {
     hub,
-    acquire: { endpoint: hub.endpoint, cacheDir: await temporaryFolder(), token: false as const },
+    acquire: { endpoint: hub.endpoint, cacheDir: await tempFolder(), token: false as const },
   };
 }
 

@@ -84,8 +84,8 @@ function withOptions(command: Command): Command {
     )
     .option("--max-memory <size>", "memory the process may take (default: 256M)", byteSize)
     .option(
-      "--only-shards <first-last>",
-      "make only these shards and leave them in the staging folder",
+      "--only-shards <range>",
+      "make only these shards, e.g. 0-3 or 5, and leave them in the staging folder",
       shardRange,
     )
     .option("--stats", "measure in the same pass what every tensor loses, and show the worst")
@@ -168,8 +168,18 @@ export function summary(report: ConversionReport): readonly string[] {
     `Bits per parameter: ${report.trueBitsPerParameter.toFixed(3)}`,
     ...losses(report),
     ...(unused.length > 0 ? [`Unused source tensors: ${unused.length}`] : []),
-    `${formatCount(report.tensors, "tensor")} in ${formatCount(report.shards, "shard")}, ${formatBytes(nbytes)}, ` +
+    `${formatCount(report.tensors, "tensor")} in ${shardsOf(report)}, ${formatBytes(nbytes)}, ` +
       `${formatSeconds(milliseconds / 1000)} (${rate}/s) with ${report.backend} on ${formatCount(report.threads, "thread")}`,
-    `Saved to ${report.output}`,
+    ...whereabouts(report),
   ];
+}
+
+function shardsOf({ shards, shardsInAll }: ConversionReport): string {
+  const all = formatCount(shardsInAll, "shard");
+  return shards === shardsInAll ? all : `${shards} of ${all}`;
+}
+
+function whereabouts({ output, complete }: ConversionReport): readonly string[] {
+  if (complete) return [`Saved to ${output}`];
+  return [`Left in ${output}`, "The same command without --only-shards completes the result"];
 }

@@ -30,9 +30,10 @@ export function byteSize(text: string): number {
 
 /** A range of shard numbers such as `3-7`. */
 export function shardRange(text: string): readonly [first: number, last: number] {
-  const match = /^(\d+)-(\d+)$/.exec(text);
-  const [first, last] = [Number(match?.[1]), Number(match?.[2])];
-  if (!match || first > last) throw new InvalidArgumentError("expected two shard numbers such as 0-3.");
+  const match = /^(\d+)(?:-(\d+))?$/.exec(text);
+  const first = Number(match?.[1]);
+  const last = Number(match?.[2] ?? first);
+  if (!match || first > last) throw new InvalidArgumentError("expected shard numbers such as 0-3 or 5.");
   return [first, last];
 }
 

@@ -12,6 +12,7 @@ import { type HashedPart, hashFiles } from "./hash-files.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { refuseNonFinite } from "./refuse-non-finite.ts";
 import { type RunInput, type RunPhases, type RunSettings, runShards } from "./run-shards.ts";
+import { checkShardRange, type ShardRange } from "./shard-range.ts";
 import { checkDiskSpace, keepOnly, openStaging, type Staging, writeFrame, writeWhole } from "./staging.ts";
 
 /** A small file that goes beside the shards: text, or a copy of another file. */
@@ -53,7 +54,7 @@ export interface ExecuteOptions {
   /** Map the sources; false: read them in pieces. Default true. */
   readonly map?: boolean;
   /** Make only these shards, leave the result in the staging folder, publish nothing. */
-  readonly onlyShards?: readonly [first: number, last: number];
+  readonly onlyShards?: ShardRange;
   /** Compare what is made with what it is made from, in the same pass. */
   readonly stats?: boolean;
   /** Publish nothing when a weight is not finite or does not fit the scheme's dtype. */
@@ -66,8 +67,10 @@ export interface ExecuteDeps {
 }
 
 export interface WrittenOutput {
-  /** The finished folder or file; the staging folder when only some shards were asked for. */
+  /** The finished folder or file; the staging folder when it is not complete. */
   readonly folder: string;
+  /** Whether all shards were asked for, and published. */
+  readonly complete: boolean;
   /** The backend's name, or the GPU's: `cuda:0`. */
   readonly backend: string;
   readonly threads: number;
@@ -105,6 +108,7 @@ export async function writeOutputs(
   options: ExecuteOptions,
   deps: ExecuteDeps,
 ): Promise<readonly WrittenOutput[]> {
+  if (options.onlyShards) checkShardRange(options.onlyShards, requests);
   const context = { options, settings: await settingsOf(options, deps.onEvent), deps };
   const opened: OpenOutput[] = [];
   try {
@@ -199,14 +203,23 @@ async function fill(outputs: readonly OpenOutput[], context: Context): Promise<r
     const { budget } = settings;
     const backend = settings.device?.name ?? settings.backend;
     const resumed = output.finished.size;
-    written.push({ folder, backend, threads: budget.threads, results, resumed, phases: run.phases });
+    const complete = !options.onlyShards;
+    written.push({
+      folder,
+      complete,
+      backend,
+      threads: budget.threads,
+      results,
+      resumed,
+      phases: run.phases,
+    });
   }
   return written;
 }
 
 function runInput(
   { request, staging, journal, finished }: OpenOutput,
-  range: ExecuteOptions["onlyShards"],
+  range: ShardRange | undefined,
 ): RunInput {
   const { plan, layout } = request;
   return {

@@ -7,14 +7,18 @@ export interface ConversionReport {
   readonly quantization: string;
   readonly sourceFormat: string;
   readonly output: string;
+  /** False where only some shards were asked for: they lie in the staging folder `output`. */
+  readonly complete: boolean;
   readonly backend: string;
   readonly threads: number;
+  /** Tensors, shards and bytes of shards that lie in `output`. */
   readonly tensors: number;
   readonly shards: number;
+  readonly nbytes: number;
+  /** Shards of the whole result. */
+  readonly shardsInAll: number;
   /** Shards taken over from an earlier run. */
   readonly resumedShards: number;
-  /** Bytes of all shards. */
-  readonly nbytes: number;
   /** Bytes of parameters in memory, as upstream counts them. */
   readonly parameterBytes: number;
   /** Elements of all source tensors that were used. */
@@ -49,6 +53,7 @@ export interface ReportInput {
   readonly layout: Layout;
   readonly written: {
     readonly folder: string;
+    readonly complete: boolean;
     readonly backend: string;
     readonly threads: number;
     readonly resumed: number;
@@ -62,18 +67,21 @@ export interface ReportInput {
 /** Gathers what is worth telling about a finished conversion. */
 export function reportOf({ plan, layout, written, milliseconds }: ReportInput): ConversionReport {
   const { paramBytes, bitsPerParam, sourceParameters } = plan.metadata;
+  const present = layout.shards.filter((_, index) => written.results.has(index));
   const statistics = qualityOf({ tensors: plan.tensors, layout, results: written.results });
   return {
     architecture: plan.architecture,
     quantization: plan.scheme.name,
     sourceFormat: plan.sourceFormat,
     output: written.folder,
+    complete: written.complete,
     backend: written.backend,
     threads: written.threads,
-    tensors: plan.tensors.length,
-    shards: layout.shards.length,
+    tensors: new Set(present.flatMap(({ tensors }) => tensors.map(({ tensor }) => tensor))).size,
+    shards: present.length,
+    nbytes: present.reduce((sum, { nbytes }) => sum + nbytes, 0),
+    shardsInAll: layout.shards.length,
     resumedShards: written.resumed,
-    nbytes: layout.nbytes,
     parameterBytes: paramBytes,
     parameters: sourceParameters,
     bitsPerParameter: bitsPerParam,

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { tempFolder } from "../support/temp-folder.ts";
 
 /** What the reference converter wrote for one set of input files. */
 export interface GoldenCase {
@@ -27,9 +27,9 @@ export function goldenCases(): readonly GoldenCase[] {
   return names.sort().map((name) => JSON.parse(readFileSync(new URL(name, FOLDER), "utf8")) as GoldenCase);
 }
 
-/** Lays a case's input files out in a new temporary folder. */
+/** Lays a case's input files out in a new folder that goes with the test. */
 export async function layOut(golden: GoldenCase): Promise<string> {
-  const folder = join(await mkdtemp(join(tmpdir(), "chat-config-")), "source");
+  const folder = join(await tempFolder(), "source");
   await mkdir(folder);
   for (const [name, text] of Object.entries(golden.inputs)) await writeFile(join(folder, name), text);
   for (const [name, text] of Object.entries(golden.inputs_base64 ?? {}))

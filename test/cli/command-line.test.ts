@@ -47,6 +47,18 @@ describe("the command line", () => {
       "E_UNKNOWN_QUANTIZATION",
     ],
     [
+      "shards that the result does not have",
+      2,
+      async (folder, model) => [model, "-q", "q0f16", "-o", join(folder, "o"), "--only-shards", "0-7"],
+      "--only-shards 0-7: the result has the shards 0 to 0",
+    ],
+    [
+      "a range of shards that ends before it begins",
+      2,
+      async (folder, model) => [model, "-q", "q0f16", "-o", join(folder, "o"), "--only-shards", "3-1"],
+      "such as 0-3 or 5",
+    ],
+    [
       "a model that is not there",
       3,
       async (folder) => [folder, "-q", "q0f16", "-o", join(folder, "o")],
@@ -230,6 +242,26 @@ describe("the command line", () => {
     expect(existsSync(join(output, "tensor-cache.json"))).toBe(true);
     expect(existsSync(`${output}.mlc-convert-partial`)).toBe(false);
     expect(await runCli(["verify", output])).toMatchObject({ code: 0 });
+  });
+
+  it("makes only the shards that are named, counts them alone, and says where they lie", {
+    timeout: 120_000,
+  }, async () => {
+    const folder = await tempFolder();
+    const output = join(folder, "out");
+    const args = [await writeModel(folder, SEVERAL_SHARDS), "-q", "q0f16", "-o", output, "--weights-only"];
+    const one = await runCli([...args, "--only-shards", "1"]);
+    expect(one.stdout).toMatch(/ in 1 of \d+ shards, /);
+    expect(one.stdout).toContain(`Left in ${output}.mlc-convert-partial`);
+    expect(existsSync(output)).toBe(false);
+    const two = await runCli([...args, "--only-shards", "0-1", "--json"]);
+    const report = { complete: false, resumedShards: 1, shards: 2, output: `${output}.mlc-convert-partial` };
+    expect(jsonLines(two.stdout).at(-1)).toMatchObject(report);
+    const whole = await runCli([...args, "--json"]);
+    const { shards, shardsInAll } = jsonLines(whole.stdout).at(-1) as Record<string, number>;
+    expect(jsonLines(whole.stdout).at(-1)).toMatchObject({ complete: true, resumedShards: 2, output });
+    expect(shards).toBe(shardsInAll);
+    expect(one.stdout).toContain(` in 1 of ${shardsInAll} shards`);
   });
 
   it("ends verify with exit code 1 where there are faults, naming them", async () => {

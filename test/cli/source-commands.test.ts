@@ -3,15 +3,16 @@ import path from "node:path";
 import { expect, test } from "vitest";
 import { toSourceOptions } from "../../src/cli/source-flags.ts";
 import { formatBytes } from "../../src/cli/units.ts";
-import { checkpointFiles, startHub, temporaryFolder } from "../source/hub-fixture.ts";
+import { checkpointFiles, startHub } from "../source/hub-fixture.ts";
 import { jsonLines, runCli } from "../support/cli.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 
 const SHARD = "model-00001-of-00002.safetensors";
 
 /** Runs commands with a hub and a home of their own. */
 async function commandLine() {
   const hub = await startHub(checkpointFiles());
-  const home = await temporaryFolder();
+  const home = await tempFolder();
   const env = { HF_ENDPOINT: hub.endpoint, HOME: home, MLC_LLM_HOME: path.join(home, "mlc"), HF_HOME: home };
   const run = (...words: string[]) => runCli(words, { env });
   const result = async (...words: string[]) => {

@@ -1,8 +1,8 @@
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { integrityOf, readFileIntegrity } from "../../src/core/integrity.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 
 describe("integrity", () => {
   it("is the size in bytes and the SHA-256 in base64", () => {
@@ -14,7 +14,7 @@ describe("integrity", () => {
   });
 
   it("of a file equals that of its bytes, over many pieces", async () => {
-    const path = join(await mkdtemp(join(tmpdir(), "integrity-")), "file");
+    const path = join(await tempFolder(), "file");
     const bytes = Buffer.alloc(300_000, "model");
     await writeFile(path, bytes);
     expect(await readFileIntegrity(path)).toEqual(integrityOf(bytes));

@@ -6,15 +6,8 @@ import type { HubServer } from "../../src/hub-server/hub-server.ts";
 import { acquire } from "../../src/source/acquire.ts";
 import type { SourceOptions } from "../../src/source/options.ts";
 import { resolveSource } from "../../src/source/resolve-source.ts";
-import {
-  checkpointFiles,
-  noise,
-  QUICK,
-  startHub,
-  type TestDeps,
-  temporaryFolder,
-  testDeps,
-} from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { checkpointFiles, noise, QUICK, startHub, type TestDeps, testDeps } from "./hub-fixture.ts";
 
 /** The files of the fixture that a conversion needs. */
 export const WANTED: readonly string[] = [
@@ -41,7 +34,7 @@ export async function world(
   hubGiven?: HubServer,
 ): Promise<World> {
   const hub = hubGiven ?? (await startHub(files));
-  const home = await temporaryFolder();
+  const home = await tempFolder();
   const deps = testDeps(home, { HF_ENDPOINT: hub.endpoint, ...env });
   const get = async (options: SourceOptions = {}, name = "org/model") => {
     const all = { download: { timing: QUICK }, ...options };

@@ -7,7 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import type { SourceOptions } from "../../src/source/options.ts";
-import { checkpointFiles, safetensors, startHub, temporaryFolder } from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { checkpointFiles, safetensors, startHub } from "./hub-fixture.ts";
 
 const CHILD = fileURLToPath(new URL("acquire-child.mjs", import.meta.url));
 const BUILT = fileURLToPath(new URL("../../dist/index.js", import.meta.url));
@@ -64,7 +65,7 @@ test(`killed ${KILLS} times in ${MEGABYTES} MB and resumed, files are right and 
   const files = bigCheckpoint(MEGABYTES);
   const size = SHARDS.reduce((sum, name) => sum + (files.get(name)?.byteLength ?? 0), 0);
   const hub = await startHub(files, { bandwidth: { bytesPerSecond: size / 4, penaltyPerConnection: 0 } });
-  const home = await temporaryFolder();
+  const home = await tempFolder();
   const rangeBytes = Math.ceil(size / 2048);
   const options = { download: { files: 2, ranges: 4, rangeBytes } };
   for (let kills = 0; kills < KILLS; kills++) {
@@ -92,7 +93,7 @@ test.each([
   const files = bigCheckpoint(4);
   const size = SHARDS.reduce((sum, name) => sum + (files.get(name)?.byteLength ?? 0), 0);
   const hub = await startHub(files, { bandwidth: { bytesPerSecond: 8e6, penaltyPerConnection: 0 } });
-  const home = await temporaryFolder();
+  const home = await tempFolder();
   await mkdir(path.join(home, ".cache/mlc_llm/hub"), { recursive: true });
   if (!locks) await writeFile(path.join(home, ".cache/mlc_llm/hub/.locks"), "no folder");
   const runs = await Promise.all(Array.from({ length: 4 }, () => runChild(hub.endpoint, home, {})));
@@ -105,7 +106,7 @@ test.each([
 test("a process killed in the moment it reports success leaves complete, flushed files (T22)", async () => {
   const files = bigCheckpoint(8);
   const hub = await startHub(files);
-  const home = await temporaryFolder();
+  const home = await tempFolder();
   const { folder, code } = await runChild(hub.endpoint, home, {}, "at its report");
   expect(code).toBe(null);
   expect(await partsBelow(home)).toEqual([]);

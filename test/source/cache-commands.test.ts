@@ -8,22 +8,15 @@ import { pruneCache } from "../../src/source/cache-prune.ts";
 import { verifyCache } from "../../src/source/cache-verify.ts";
 import type { SourceOptions } from "../../src/source/options.ts";
 import { resolveSource } from "../../src/source/resolve-source.ts";
-import {
-  checkpointFiles,
-  noise,
-  QUICK,
-  repository,
-  startHub,
-  temporaryFolder,
-  testDeps,
-} from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { checkpointFiles, noise, QUICK, repository, startHub, testDeps } from "./hub-fixture.ts";
 
 const SHARD = "model-00001-of-00002.safetensors";
 
 async function filledCache() {
   const repo = await repository(checkpointFiles());
   const hub = await startHub([repo]);
-  const home = await temporaryFolder();
+  const home = await tempFolder();
   const deps = testDeps(home, { HF_ENDPOINT: hub.endpoint });
   const get = async (options: SourceOptions = {}) => {
     const all = { ...options, download: { timing: QUICK } };
@@ -87,7 +80,7 @@ test("verify uses the manifest and the md5 sums of converted models", async () =
     ["params_shard_0.bin", shard],
   ]);
   const hub = await startHub(files);
-  const deps = testDeps(await temporaryFolder(), { HF_ENDPOINT: hub.endpoint });
+  const deps = testDeps(await tempFolder(), { HF_ENDPOINT: hub.endpoint });
   const { folder } = await acquire(await resolveSource("org/model", {}, deps), {}, deps);
   expect(await verifyCache(undefined, {}, deps)).toEqual([
     expect.objectContaining({ sound: 3, problems: [] }),

@@ -12,16 +12,8 @@ import { downloadFile, type FileTask } from "../../src/source/download-file.ts";
 import { HubClient } from "../../src/source/hub-client.ts";
 import { formatHead, formatRanges } from "../../src/source/journal.ts";
 import { RemoteContent } from "../../src/source/remote-content.ts";
-import {
-  IMPATIENT,
-  noise,
-  QUICK,
-  repository,
-  startHub,
-  type TestDeps,
-  temporaryFolder,
-  testDeps,
-} from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { IMPATIENT, noise, QUICK, repository, startHub, type TestDeps, testDeps } from "./hub-fixture.ts";
 
 const KIB = 1024;
 const SIZE = 640 * KIB;
@@ -51,7 +43,7 @@ async function setting(
 ): Promise<Setting> {
   const hub = hubGiven ?? (await startHub(new Map([[NAME, content]])));
   hub.faults = faults;
-  const folder = await temporaryFolder();
+  const folder = await tempFolder();
   const deps = testDeps(folder);
   const client = new HubClient(deps, { endpoint: hub.endpoint, token: "hf_topsecret", timing: QUICK });
   const model = await new HubClient(deps, { endpoint: hub.endpoint, token: undefined }).resolveRevision(

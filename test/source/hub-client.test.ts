@@ -3,18 +3,11 @@ import type { Fault } from "../../src/hub-server/faults.ts";
 import type { HubServer } from "../../src/hub-server/hub-server.ts";
 import { HubClient } from "../../src/source/hub-client.ts";
 import { readRemoteFile } from "../../src/source/read-remote.ts";
-import {
-  checkpointFiles,
-  noise,
-  QUICK,
-  repository,
-  startHub,
-  temporaryFolder,
-  testDeps,
-} from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { checkpointFiles, noise, QUICK, repository, startHub, testDeps } from "./hub-fixture.ts";
 
 async function clientOf(hub: HubServer, token?: string) {
-  const deps = testDeps(await temporaryFolder());
+  const deps = testDeps(await tempFolder());
   return { client: new HubClient(deps, { endpoint: hub.endpoint, token, timing: QUICK }), deps };
 }
 
@@ -161,7 +154,7 @@ test.each([
   ["HF_HUB_DOWNLOAD_TIMEOUT", "store"],
 ] as const)("%s limits the wait for the first header", async (name, door) => {
   const hub = await startHub(checkpointFiles());
-  const deps = testDeps(await temporaryFolder(), { [name]: "0.2", HF_ENDPOINT: hub.endpoint });
+  const deps = testDeps(await tempFolder(), { [name]: "0.2", HF_ENDPOINT: hub.endpoint });
   const client = new HubClient(deps, { endpoint: hub.endpoint, token: undefined, timing: QUICK });
   hub.faults = [{ door, times: 1, does: { kind: "silent" } }];
   const begun = performance.now();

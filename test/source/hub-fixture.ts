@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import os from "node:os";
-import path from "node:path";
 import { onTestFinished } from "vitest";
 import type { ConvertEvent } from "../../src/core/events.ts";
 import { HubServer, type HubServerOptions } from "../../src/hub-server/hub-server.ts";
@@ -80,13 +77,6 @@ export async function startHub(
   const hub = await HubServer.start({ repositories, ...options });
   onTestFinished(() => hub.close());
   return hub;
-}
-
-/** A temporary folder that goes with the test. */
-export async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), "mlc-convert-source-"));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 export interface TestDeps extends SourceDeps {

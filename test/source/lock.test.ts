@@ -3,10 +3,10 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { withLock } from "../../src/source/lock.ts";
-import { temporaryFolder } from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 
 async function lockFile(): Promise<string> {
-  return path.join(await temporaryFolder(), "locks", "a.lock");
+  return path.join(await tempFolder(), "locks", "a.lock");
 }
 
 test("two holders never overlap, and the lock is gone afterwards", async () => {

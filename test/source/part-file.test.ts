@@ -3,7 +3,8 @@ import path from "node:path";
 import { expect, test } from "vitest";
 import { type OpenRaw, openOnDisk } from "../../src/source/disk.ts";
 import { cleanParts, PartFile } from "../../src/source/part-file.ts";
-import { noise, temporaryFolder } from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { noise } from "./hub-fixture.ts";
 
 const identity = { origin: "org/model@c/f", size: 1000, hash: "sha256:ab" };
 
@@ -43,7 +44,7 @@ async function makeOwnerDead(folder: string): Promise<void> {
 }
 
 test("after a crash exactly the unflushed ranges are missing (T2)", async () => {
-  const folder = await temporaryFolder();
+  const folder = await tempFolder();
   const disk = lossyDisk();
   const bytes = noise(1000);
   const part = await PartFile.open({ folder, stem: "x", identity, open: disk.open });
@@ -65,7 +66,7 @@ test("after a crash exactly the unflushed ranges are missing (T2)", async () => 
 });
 
 test("an ETag noted in the middle does not make unflushed bytes count as kept", async () => {
-  const folder = await temporaryFolder();
+  const folder = await tempFolder();
   const part = await PartFile.open({ folder, stem: "x", identity });
   await part.write(0, [noise(100)]);
   await part.setEtag('"e"');
@@ -77,7 +78,7 @@ test("an ETag noted in the middle does not make unflushed bytes count as kept", 
 });
 
 test("flushes that are asked for together are shared, and none is lost", async () => {
-  const folder = await temporaryFolder();
+  const folder = await tempFolder();
   const part = await PartFile.open({ folder, stem: "x", identity });
   for (let i = 0; i < 10; i++) {
     await part.write(i * 100, [noise(100)]);
@@ -91,7 +92,7 @@ test("flushes that are asked for together are shared, and none is lost", async (
 });
 
 test("interrupted attempts do not pile up (T24)", async () => {
-  const folder = await temporaryFolder();
+  const folder = await tempFolder();
   for (let i = 0; i < 10; i++) {
     const part = await PartFile.open({ folder, stem: "x", identity });
     await part.write(i * 100, [noise(100)]);
@@ -101,7 +102,7 @@ test("interrupted attempts do not pile up (T24)", async () => {
 });
 
 test("parts of the dead go after a day; parts of the living and of others stay", async () => {
-  const folder = await temporaryFolder();
+  const folder = await tempFolder();
   const live = await PartFile.open({ folder, stem: "live", identity });
   const dead = await PartFile.open({ folder, stem: "dead", identity: { ...identity, origin: "other" } });
   await dead.leave();
@@ -117,7 +118,7 @@ test("parts of the dead go after a day; parts of the living and of others stay",
 });
 
 test("a process killed right after it took a part over loses nothing", async () => {
-  const folder = await temporaryFolder();
+  const folder = await tempFolder();
   const part = await PartFile.open({ folder, stem: "x", identity });
   await part.write(0, [noise(100)]);
   await part.leave();

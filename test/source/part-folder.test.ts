@@ -3,8 +3,9 @@ import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { pruneCache } from "../../src/source/cache-prune.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 import { convertedFiles, expectFiles, SHARD, WANTED, world } from "./acquire-fixture.ts";
-import { checkpointFiles, startHub, temporaryFolder } from "./hub-fixture.ts";
+import { checkpointFiles, startHub } from "./hub-fixture.ts";
 
 /** A volume that is another one than that of temporary folders, where this system has one for everybody. */
 const ELSEWHERE = "/dev/shm";
@@ -19,7 +20,7 @@ async function below(folder: string): Promise<string[]> {
 const slow = { door: "store", match: SHARD, times: 1e9, does: { kind: "status", status: 500 } } as const;
 
 test("unfinished files lie in MLC_TEMP_DIR if it shares the cache's volume, and are continued there", async () => {
-  const temp = await temporaryFolder();
+  const temp = await tempFolder();
   const { get, hub, home, deps } = await world(checkpointFiles(), { MLC_TEMP_DIR: temp });
   hub.faults = [{ ...slow }, { ...slow, match: "00002", does: { kind: "cut", afterBytes: 70_000 } }];
   await expect(get()).rejects.toThrow();
@@ -32,7 +33,7 @@ test("unfinished files lie in MLC_TEMP_DIR if it shares the cache's volume, and 
 });
 
 test("a converted model's unfinished files lie there too", async () => {
-  const temp = await temporaryFolder();
+  const temp = await tempFolder();
   const { get, hub } = await world(convertedFiles(), { MLC_TEMP_DIR: temp });
   hub.faults = [{ ...slow, match: "params_shard_1", does: { kind: "cut", afterBytes: 1000 } }];
   await expect(get()).rejects.toThrow();
@@ -43,7 +44,7 @@ test("a converted model's unfinished files lie there too", async () => {
 });
 
 test("what was left in MLC_TEMP_DIR is pruned with the rest", async () => {
-  const temp = await temporaryFolder();
+  const temp = await tempFolder();
   const { get, hub, deps } = await world(checkpointFiles(), { MLC_TEMP_DIR: temp });
   hub.faults = [{ ...slow, does: { kind: "cut", afterBytes: 1000 } }];
   await expect(get()).rejects.toThrow();

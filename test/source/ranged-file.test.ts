@@ -1,13 +1,14 @@
 import { expect, test } from "vitest";
 import { openRemoteFiles } from "../../src/source/remote-files.ts";
 import { resolveSource } from "../../src/source/resolve-source.ts";
-import { checkpointFiles, QUICK, safetensors, startHub, temporaryFolder, testDeps } from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { checkpointFiles, QUICK, safetensors, startHub, testDeps } from "./hub-fixture.ts";
 
 const SHARD = "model-00001-of-00002.safetensors";
 
 async function opened(files: Map<string, Buffer>) {
   const hub = await startHub(files);
-  const deps = testDeps(await temporaryFolder(), { HF_ENDPOINT: hub.endpoint });
+  const deps = testDeps(await tempFolder(), { HF_ENDPOINT: hub.endpoint });
   const options = { download: { timing: QUICK } };
   const source = await resolveSource("org/model", options, deps);
   if (source.kind !== "remote") throw new Error("expected a remote source");

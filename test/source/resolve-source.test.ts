@@ -4,8 +4,9 @@ import { describe, expect, test } from "vitest";
 import { lfsPointer } from "../../src/hub-server/repository.ts";
 import { resolveSource } from "../../src/source/resolve-source.ts";
 import { plannedFiles } from "../../src/source/resolved.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 import { convertedFiles, fingerprint, SHARD, WANTED, world } from "./acquire-fixture.ts";
-import { checkpointFiles, temporaryFolder } from "./hub-fixture.ts";
+import { checkpointFiles } from "./hub-fixture.ts";
 
 test("local files only, offline mode, OFF and READONLY use what is cached and write nothing (T31)", async () => {
   const { get, hub, home } = await world();
@@ -61,7 +62,7 @@ test("a forced redo contradicts READONLY, and nothing is touched", async () => {
 
 describe("read-only caches", () => {
   async function withBase(files: Map<string, Buffer>) {
-    const base = await temporaryFolder();
+    const base = await tempFolder();
     const folder = path.join(base, "hf/org/model");
     await mkdir(folder, { recursive: true });
     for (const [name, bytes] of files)
@@ -203,7 +204,7 @@ test("a dry run lists files, sizes and what is there", async () => {
 
 describe("local folders", () => {
   async function localCopy(): Promise<string> {
-    const folder = await temporaryFolder();
+    const folder = await tempFolder();
     for (const [name, bytes] of checkpointFiles(100))
       if (!name.includes("/")) await writeFile(path.join(folder, name), bytes);
     return folder;

@@ -2,12 +2,12 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { findToken } from "../../src/source/token.ts";
-import { temporaryFolder } from "./hub-fixture.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 
 const HUB = "https://huggingface.co";
 
 test("the token is the argument, then HF_TOKEN, then the old variable, then the file", async () => {
-  const home = await temporaryFolder();
+  const home = await tempFolder();
   const file = path.join(home, "token");
   await writeFile(file, " hf_file\n");
   const around = (env: Record<string, string>) => ({
@@ -24,7 +24,7 @@ test("the token is the argument, then HF_TOKEN, then the old variable, then the 
 });
 
 test("no stored token goes out when told so, or to another endpoint; an explicit one does", async () => {
-  const home = await temporaryFolder();
+  const home = await tempFolder();
   const around = { env: { HF_TOKEN: "hf_env" }, home, platform: process.platform };
   expect(await findToken(around, HUB, false)).toBeUndefined();
   expect(await findToken(around, "https://mirror.example", undefined)).toBeUndefined();
@@ -35,7 +35,7 @@ test("no stored token goes out when told so, or to another endpoint; an explicit
 });
 
 test("a token that no header can carry is refused without being shown", async () => {
-  const around = { env: {}, home: await temporaryFolder(), platform: process.platform };
+  const around = { env: {}, home: await tempFolder(), platform: process.platform };
   const attempt = findToken(around, HUB, "hf_a\nInjected: b");
   await expect(attempt).rejects.toMatchObject({
     code: "E_TOKEN",

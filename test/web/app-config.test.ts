@@ -10,6 +10,7 @@ import { parseBuild } from "../../src/web/library-family.ts";
 import { LIBRARY_FAMILIES } from "../../src/web/library-table.ts";
 import type { ModelDirectory } from "../../src/web/model-directory.ts";
 import { openModelDirectory } from "../../src/web/model-directory.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 import { flipByte, writeModel } from "./model-fixture.ts";
 
 const golden = (name: string): string =>
@@ -213,7 +214,7 @@ describe("the entry for WebLLM", () => {
 
 describe("the integrity manifest", () => {
   it("has a hash for every file a browser fetches, and changes with any of them", async () => {
-    const folder = await writeModel();
+    const folder = await writeModel(await tempFolder());
     const directory = await openModelDirectory(folder);
     const before = await readIntegrityManifest(directory);
     const names = [
@@ -240,7 +241,7 @@ describe("the integrity manifest", () => {
   });
 
   it("refuses a name that leaves the folder", async () => {
-    const folder = await writeModel({ tokenizer_files: ["../tokenizer.json"] });
+    const folder = await writeModel(await tempFolder(), { tokenizer_files: ["../tokenizer.json"] });
     await expect(openModelDirectory(folder)).rejects.toMatchObject({ code: "E_MODEL_DIRECTORY" });
   });
 });

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 export interface FixtureTensor {
@@ -24,9 +23,11 @@ const TENSORS: readonly (readonly FixtureTensor[])[] = [
 /** All tensors of the fixture. */
 export const FIXTURE_TENSORS: readonly FixtureTensor[] = TENSORS.flat();
 
-/** Writes a small converted model with two shards, as the converter lays it out. */
-export async function writeModel(changes: Readonly<Record<string, unknown>> = {}): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "web-model-"));
+/** Writes a small converted model with two shards, as the converter lays it out, and returns `folder`. */
+export async function writeModel(
+  folder: string,
+  changes: Readonly<Record<string, unknown>> = {},
+): Promise<string> {
   const records = [];
   for (const [number, tensors] of TENSORS.entries()) {
     const nbytes = tensors.reduce((sum, tensor) => sum + tensor.nbytes, 0);

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { formatProvenance } from "../../src/chat-config/provenance.ts";
 import type { FileIntegrity } from "../../src/core/integrity.ts";
 import { integrityOf } from "../../src/core/integrity.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 import { executablePath, launch, serveTo, stateOf, verdictOf } from "./browser.ts";
 import { FIXTURE_TENSORS, flipByte, writeModel } from "./model-fixture.ts";
 
@@ -47,7 +48,7 @@ describe.skipIf(executablePath === undefined)("the page, in Chromium", () => {
     serveTo(browser, folder, look);
 
   it("calls a sound model sound, after checking every file", async () => {
-    const folder = await writeModel();
+    const folder = await writeModel(await tempFolder());
     await writeProvenance(folder);
     await serving(folder, async (open) => {
       const page = await open();
@@ -62,7 +63,7 @@ describe.skipIf(executablePath === undefined)("the page, in Chromium", () => {
   }, 60_000);
 
   it("draws every tensor with an area that goes by its size and a colour that goes by its type", async () => {
-    await serving(await writeModel(), async (open) => {
+    await serving(await writeModel(await tempFolder()), async (open) => {
       const page = await open();
       const drawn = await page.locator("#map rect").evaluateAll((rects) =>
         rects.map((rect) => ({
@@ -89,14 +90,14 @@ describe.skipIf(executablePath === undefined)("the page, in Chromium", () => {
   }, 60_000);
 
   it("says that config and tokenizer were not checked without their hashes", async () => {
-    await serving(await writeModel(), async (open) => {
+    await serving(await writeModel(await tempFolder()), async (open) => {
       const verdict = await verdictOf(await open());
       expect(verdict).toContain("There is no mlc-convert.json: config and tokenizer were not checked.");
     });
   }, 60_000);
 
   it("finds one changed bit in any file and names the file", async () => {
-    const folder = await writeModel();
+    const folder = await writeModel(await tempFolder());
     await writeProvenance(folder);
     await serving(folder, async (open) => {
       for (const name of ["mlc-convert.json", ...LISTED, ...SHARDS]) {

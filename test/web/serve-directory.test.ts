@@ -1,4 +1,5 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { HOST_HEADERS } from "../../src/web/host-headers.ts";
@@ -10,10 +11,15 @@ let folder: string;
 let served: ServedDirectory;
 
 beforeAll(async () => {
-  folder = await writeModel();
+  folder = join(await mkdtemp(join(tmpdir(), "mlc-convert-served-")), "model");
+  await mkdir(folder);
+  await writeModel(folder);
   served = await serveDirectory(folder);
 });
-afterAll(() => served.close());
+afterAll(async () => {
+  await served.close();
+  await rm(dirname(folder), { recursive: true, force: true });
+});
 
 const get = (path: string, headers: Record<string, string> = {}) => fetch(served.url + path, { headers });
 
