@@ -86,8 +86,7 @@ Case group_case(const KernelTable& table, const GroupCase& which, DType from, Bu
   args.bits = which.bits;
   args.divide_by_unrounded_scale = which.transposed && which.model == DType::kBf16;
   return {std::string("group ") + which.name + " from " + name_of(from), kElements * size_of(from),
-          [args, measured = which.measured, &table]() mutable {
-            Statistics statistics = {};
+          [args, measured = which.measured, statistics = Statistics{}, &table]() mutable {
             args.statistics = measured ? &statistics : nullptr;
             table.group.quantize(&args);
           }};

@@ -52,6 +52,13 @@ float uniform(Chance& chance) {  // -1 ... 1
   return static_cast<float>(static_cast<int64_t>(chance.next()) >> 40) * 0x1p-23f;
 }
 
+// Twelve uniform numbers are almost normally distributed, as the weights of trained models are.
+float bell_shaped(Chance& chance) {
+  float sum = 0;
+  for (int i = 0; i < 12; ++i) sum += uniform(chance);
+  return sum;
+}
+
 float value_of(Chance& chance, Spread spread) {
   switch (spread) {
     case Spread::kTiny:  // around the smallest normal f16 and its subnormals
@@ -61,7 +68,7 @@ float value_of(Chance& chance, Spread spread) {
     case Spread::kTies:  // with scale 1: halves, and their neighbours
       return static_cast<float>(static_cast<int>(chance.below(29)) - 14) * 0.5f;
     default:
-      return (uniform(chance) + uniform(chance) + uniform(chance)) * 0.03f;
+      return bell_shaped(chance) * 0.01f;
   }
 }
 

@@ -15,7 +15,7 @@
 //                                  largest; the least and most of them
 //   find_scales<S>(batch)          magnitudes -> scales, divisors, reciprocals or stored scales
 //   by_division<S>(batch, i, n)    the words of groups i ... i + n - 1
-//   by_products<S>(batch)          all words of a batch
+//   by_products<S, kLargest>(batch)    all words of a batch; kLargest: see may_err_most
 //   store_transposed(batch, words, word_stride)    sixteen neighbouring groups, word by word; lines
 //                                  of 64 bytes that are written whole (are_lines) past the caches
 //   finish_lines()                 makes these stores visible to other threads
@@ -63,7 +63,8 @@ struct Batch {
   alignas(64) uint32_t words[kBatch][4];
   uint32_t least;  // of the magnitudes
   uint32_t most;
-  Lanes lanes;  // what was measured
+  float max_error;  // the largest that was measured before this batch
+  Lanes lanes;      // what was measured
 
   const uint8_t* group(size_t i) const { return src + i * src_step; }
 };
@@ -93,7 +94,7 @@ struct ByModel<DType::kF16, F16, Other> {
 
 // Even and odd neighbours of a group are taken apart, as they lie in a dword.
 template <class S>
-constexpr bool kPaired = (S::kFrom == DType::kBf16) && S::kBits == 4;
+constexpr bool kPaired = neighbours_share(S::kFrom, S::kBits);
 
 // Whether weights are rounded to the model's type before anything else. Within the range of
 // thresholds, the rounding of a bf16 to f16 changes only numbers so small that they quantize to
@@ -168,11 +169,38 @@ void redo_rare(Batch& batch) {
   }
 }
 
+inline float as_float(DType dtype, uint32_t bits) {
+  if (dtype == DType::kF16) {
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(bits))));
+  }
+  const uint32_t wide = dtype == DType::kBf16 ? bits << 16 : bits;
+  float value;
+  std::memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+// No error is larger than this times the stored scale, where nothing is rare: 1/2, 0.006 because of
+// roundings in f16 (group-thresholds.h), 7 / 512 for the element's rounding to the model's type, and
+// 7 / 512 where the divisor is not rounded as the scale is.
+constexpr float kMostError = 0.53f;
+
+// Whether an error of the batch may be larger than all before it. Two roundings make a scale less
+// than 1/100 larger than the largest magnitude divided by M.
+template <class S>
+bool may_err_most(const Batch& batch) {
+  constexpr float kPerMagnitude = 1.01f * kMostError * kMaxIntReciprocal<S>;
+  return !(as_float(S::kFrom, batch.most) * kPerMagnitude < batch.max_error);
+}
+
 // Words of a batch of whole groups. Only what is the same for the whole batch can be measured.
 template <class Isa, class S>
 void quantize_words(Batch& batch, bool rare) {
   if (S::kMeasured && rare) return Isa::template by_division<S>(batch, 0, batch.count);
-  Isa::template by_products<S>(batch);
+  if (S::kMeasured && may_err_most<S>(batch)) {
+    Isa::template by_products<S, true>(batch);
+  } else {
+    Isa::template by_products<S, false>(batch);
+  }
   if (rare) redo_rare<Isa, S>(batch);
 }
 

@@ -86,6 +86,7 @@ void run_batch(const GroupQuantizeArgs& args, const Place& place) {
   Batch batch;
   std::memset(batch.magnitudes, 0, sizeof batch.magnitudes);
   batch.count = place.count;
+  if (S::kMeasured) batch.max_error = static_cast<float>(args.statistics->max_error);
   batch.elements = part.cols < S::kGroup ? part.cols : S::kGroup;
   batch.unrounded = args.divide_by_unrounded_scale;
   batch.apart = place.down;

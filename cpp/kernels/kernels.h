@@ -79,7 +79,7 @@ struct CompareArgs {
 struct StatisticsKernels {
   // Counts elements and those that are lost, without any sums. `from`, `model` as above.
   void (*count)(DType from, DType model, const uint8_t* src, size_t count, Statistics* out);
-  // Element i in lane i mod 32, every 2048 elements by themselves.
+  // Element i in lane i mod 16, every 2048 elements by themselves.
   void (*compare)(const CompareArgs* args, Statistics* out);
 };
 
@@ -94,8 +94,9 @@ struct StatisticsKernels {
 //   scales + r * scale_row_stride + g * scale_stride                           (bytes).
 // Either of `words`, `scales` may be null: then it is not made.
 // `statistics` (null: none; else `words` must be there) gets what became of the elements: 64 whole
-// groups of a row at once, place i of every group in lane i, a short last group by itself; where
-// words are transposed (word_row_stride 4), the same group of 16 rows at once.
+// groups of a row at once, a short last group by itself; where words are transposed
+// (word_row_stride 4), the same group of 16 rows at once. Which places of a group share a lane, says
+// statistics-lanes.h.
 struct GroupQuantizeArgs {
   const uint8_t* src;
   size_t src_row_stride;

@@ -1,6 +1,6 @@
 // How statistics are summed, on every backend alike: in f32 with fused multiplications and
-// additions, each place of a group (or each element number mod 32) in a lane of its own; after at
-// most 64 elements a lane, the lanes are added up in a fixed order, in f64.
+// additions, in sixteen lanes; after at most 192 elements a lane, the lanes are added up in a fixed
+// order, in f64.
 //
 // Everything here has internal linkage: each instruction set compiles a copy of its own.
 #pragma once
@@ -14,24 +14,28 @@
 namespace mlc {
 namespace {
 
-constexpr size_t kStatisticsBlock = 2048;  // elements in 32 lanes, 64 each
+constexpr size_t kStatisticsLanes = 16;
+constexpr size_t kStatisticsBlock = 2048;  // elements, 128 a lane
 constexpr size_t kStatisticsGroups = 64;   // of one row
 constexpr size_t kStatisticsRows = 16;     // of one group, where results are transposed
 constexpr float kMaxFinite = 3.4028234663852886e38f;
 
-// Lanes that a group does not have stay zero.
 struct Lanes {
-  alignas(64) float squared_error[48];
-  alignas(64) float squared_value[48];
-  alignas(64) float errors[16];  // magnitudes, of which the largest counts
+  alignas(64) float squared_error[kStatisticsLanes];
+  alignas(64) float squared_value[kStatisticsLanes];
+  alignas(64) float errors[kStatisticsLanes];  // magnitudes, of which the largest counts
 };
+
+// Whether neighbours of a group share a lane: bfloat16 in 4 bits, which is taken apart as it lies in
+// a dword. Else places that are sixteen apart do, as elements outside of groups always do.
+constexpr bool neighbours_share(DType from, size_t bits) {
+  return from == DType::kBf16 && bits == 4;
+}
 
 // Fixed steps over arrays, which compilers turn into vectors.
 inline double fold(const float* lanes) {
-  double sums[16];
-  for (size_t i = 0; i < 16; ++i) {
-    sums[i] = static_cast<double>((lanes[i] + lanes[i + 16]) + lanes[i + 32]);
-  }
+  double sums[kStatisticsLanes];
+  for (size_t i = 0; i < kStatisticsLanes; ++i) sums[i] = static_cast<double>(lanes[i]);
   for (size_t i = 0; i < 8; ++i) sums[i] += sums[i + 8];
   for (size_t i = 0; i < 4; ++i) sums[i] += sums[i + 4];
   return (sums[0] + sums[2]) + (sums[1] + sums[3]);

@@ -2,8 +2,8 @@
 #include "../group-places.h"
 #include "codes.h"
 #include "group-maxima.h"
-#include "group-sums.h"
 #include "group-words.h"
+#include "sums.h"
 
 namespace mlc {
 namespace {
@@ -27,40 +27,52 @@ void find_scales(Batch& batch) {
   }
 }
 
+// Vector `v` of a group; of paired ones the even places of a half, then the odd ones.
 template <class S>
-__m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums<S>* sums) {
+__m256 load_vector(const uint8_t* src, size_t v) {
+  if (!kPaired<S>) return load8<S::kFrom>(src + v * 8 * S::kSource);
+  const __m256i both = load256(src + v / 2 * 32);
+  const __m256i odd = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
+  return _mm256_castsi256_ps(v % 2 == 0 ? _mm256_slli_epi32(both, 16)
+                                        : _mm256_and_si256(both, odd));
+}
+
+template <class S>
+__m128i pack_vectors(const __m256i* values) {
+  return kPaired<S> ? pack_pairs4(values) : pack<S>(values);
+}
+
+// `codes`: of vector `v`, whose elements are `source`.
+template <class S, bool kLargest>
+void measure(size_t v, __m256 source, __m256i codes, const float* stored, Sums* sums) {
+  const size_t half = kPaired<S> ? v / 2 : v % 2;  // of the lanes
+  const __m256 numbers = centred<typename S::Steps>(codes);
+  add<kLargest>(half, source, numbers, _mm256_broadcast_ss(stored), sums);
+}
+
+template <class S>
+__m128i quantize_by_division(const uint8_t* src, float scale, const float* stored, Sums* sums) {
   const __m256 divisor = _mm256_set1_ps(scale);
   const __m256 max_int = _mm256_set1_ps(S::kMaxInt);
   const __m256 limit = _mm256_set1_ps(2 * S::kMaxInt);
   const __m256 magic = _mm256_set1_ps(kMagic);  // rounds, and leaves the code in the low bits
   __m256i values[kVectors<S>];
-  for (size_t i = 0; i < kVectors<S>; ++i) {
-    const __m256 source = load8<S::kFrom>(src + i * 8 * S::kSource);
+  for (size_t v = 0; v < kVectors<S>; ++v) {
+    const __m256 source = load_vector<S>(src, v);
     const __m256 w = S::kFrom == S::kModel ? source : round8<S::kModel>(source);
     __m256 t = _mm256_div_ps(w, divisor);
     if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
     t = _mm256_add_ps(t, max_int);
     if (S::kModel == DType::kF16) t = round8<DType::kF16>(t);
     t = _mm256_max_ps(t, _mm256_setzero_ps());  // the second operand where t is NaN
-    values[i] = _mm256_castps_si256(_mm256_add_ps(_mm256_min_ps(t, limit), magic));
-    if (S::kMeasured)
-      add<S>(i, source, centred<typename S::Steps>(values[i]), _mm256_set1_ps(stored), sums);
+    values[v] = _mm256_castps_si256(_mm256_add_ps(_mm256_min_ps(t, limit), magic));
+    if (S::kMeasured) measure<S, true>(v, source, values[v], stored, sums);
   }
-  return pack<S>(values);
-}
-
-// Vector `i` of a group; of paired ones the even places of a half, then the odd ones.
-template <class S>
-__m256 load_vector(const uint8_t* src, size_t i) {
-  if (!kPaired<S>) return load8<S::kFrom>(src + i * 8 * S::kSource);
-  const __m256i both = load256(src + i / 2 * 32);
-  const __m256i odd = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
-  return _mm256_castsi256_ps(i % 2 == 0 ? _mm256_slli_epi32(both, 16)
-                                        : _mm256_and_si256(both, odd));
+  return pack_vectors<S>(values);
 }
 
 // All groups of a batch; right for those whose maximum is ordinary.
-template <class S>
+template <class S, bool kLargest>
 void quantize_by_products(Batch& batch) {
   const CodesOf<S> codes;
   // An f16 scale is its own divisor.
@@ -71,7 +83,7 @@ void quantize_by_products(Batch& batch) {
   const uint8_t* src = batch.src;
   const size_t src_step = batch.src_step;
   const bool apart = batch.apart;
-  Sums<S> sums = no_sums<S>();
+  Sums sums = no_sums();
   for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
     if (!apart) prefetch_behind<S>(src);
     const auto group = codes.group(batch.divisors + i, batch.reciprocals + i);
@@ -80,13 +92,11 @@ void quantize_by_products(Batch& batch) {
     __m256i values[kVectors<S>];
     for (size_t v = 0; v < kVectors<S>; ++v) {
       values[v] = codes(kRounds<S> ? round8<S::kModel>(source[v]) : source[v], group);
-      if (!S::kMeasured) continue;
-      const __m256 code = centred<typename S::Steps>(values[v]);
-      add<S>(v, source[v], code, _mm256_broadcast_ss(stored + i), &sums);
+      if (S::kMeasured) measure<S, kLargest>(v, source[v], values[v], stored + i, &sums);
     }
-    store128(out, kPaired<S> ? pack_pairs4(values) : pack<S>(values));
+    store128(out, pack_vectors<S>(values));
   }
-  if (S::kMeasured) store_sums<S>(sums, kPaired<S>, &batch.lanes);
+  if (S::kMeasured) store_sums(sums, &batch.lanes);
 }
 
 // Sixteen groups of neighbouring rows: each of the four words makes 64 neighbouring bytes.
@@ -118,16 +128,16 @@ struct Avx2 {
   }
   template <class S>
   static void by_division(Batch& batch, size_t first, size_t groups) {
-    Sums<S> sums = no_sums<S>();
+    Sums sums = no_sums();
     for (size_t i = first; i < first + groups; ++i) {
       store128(batch.out + i * batch.out_step,
-               quantize_by_division<S>(batch.group(i), batch.divisors[i], batch.stored[i], &sums));
+               quantize_by_division<S>(batch.group(i), batch.divisors[i], batch.stored + i, &sums));
     }
-    if (S::kMeasured) store_sums<S>(sums, false, &batch.lanes);
+    if (S::kMeasured) store_sums(sums, &batch.lanes);
   }
-  template <class S>
+  template <class S, bool kLargest>
   static void by_products(Batch& batch) {
-    quantize_by_products<S>(batch);
+    quantize_by_products<S, kLargest>(batch);
   }
   static void store_transposed(const Batch& batch, uint8_t* words, size_t word_stride) {
     if (!are_lines(words, word_stride)) {

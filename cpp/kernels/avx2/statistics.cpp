@@ -1,8 +1,9 @@
-// What conversion lost, 32 elements at a time: four vectors are the reference's lanes. A block
-// with anything that is lost or not finite is the reference's.
+// What conversion lost, 32 elements at a time. A block with anything that is lost or not finite is
+// the reference's.
 #include "../backends.h"
 #include "../statistics-blocks.h"
 #include "largest.h"
+#include "sums.h"
 
 namespace mlc {
 namespace {
@@ -24,19 +25,11 @@ __m256 load_stored(const uint8_t* at) {
   return _mm256_cvtph_ps(_mm_and_si128(_mm_srai_epi16(upper, 1), _mm_set1_epi16(-0x4080)));
 }
 
-// Handed on by value: sums whose address is known elsewhere would go through memory in every step.
-struct Sums {
-  __m256 squared_error[4];
-  __m256 squared_value[4];
-  __m256 errors;
-};
-
 // 32 elements that are stored without an error.
 template <DType From>
-void add_values(const uint8_t* src, Sums* sums) {
+void add32_values(const uint8_t* src, Sums* sums) {
   for (size_t i = 0; i < 4; ++i) {
-    const __m256 value = load8<From>(src + i * 8 * width_of(From));
-    sums->squared_value[i] = _mm256_fmadd_ps(value, value, sums->squared_value[i]);
+    add_values(i % 2, load8<From>(src + i * 8 * width_of(From)), sums);
   }
 }
 
@@ -44,25 +37,19 @@ template <DType From, Stored S>
 void add32(const uint8_t* src, const uint8_t* made, __m256 scale, Sums* sums) {
   for (size_t i = 0; i < 4; ++i) {
     const __m256 value = load8<From>(src + i * 8 * width_of(From));
-    const __m256 error = _mm256_fmsub_ps(load_stored<S>(made + i * 8 * width_of(S)), scale, value);
-    sums->squared_value[i] = _mm256_fmadd_ps(value, value, sums->squared_value[i]);
-    sums->squared_error[i] = _mm256_fmadd_ps(error, error, sums->squared_error[i]);
-    sums->errors = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), error), sums->errors);
+    add(i % 2, value, load_stored<S>(made + i * 8 * width_of(S)), scale, sums);
   }
 }
 
 // Whether all was finite: a NaN or an infinity shows in the squares, a value that was rounded to
 // infinity in the errors.
 bool all_finite(const Sums& sums) {
-  const __m256 eighth = _mm256_set1_ps(0.125f);
-  __m256 all = _mm256_setzero_ps();
-  for (size_t i = 0; i < 4; ++i) {
-    all = _mm256_add_ps(all, _mm256_mul_ps(sums.squared_error[i], eighth));
-    all = _mm256_add_ps(all, _mm256_mul_ps(sums.squared_value[i], eighth));
-  }
   const __m256 largest = _mm256_set1_ps(kMaxFinite);
-  const __m256 usual = _mm256_and_ps(_mm256_cmp_ps(all, largest, _CMP_LE_OQ),
-                                     _mm256_cmp_ps(sums.errors, largest, _CMP_LE_OQ));
+  __m256 usual = _mm256_cmp_ps(sums.errors, largest, _CMP_LE_OQ);
+  for (size_t i = 0; i < 2; ++i) {
+    usual = _mm256_and_ps(usual, _mm256_cmp_ps(sums.squared_error[i], largest, _CMP_LE_OQ));
+    usual = _mm256_and_ps(usual, _mm256_cmp_ps(sums.squared_value[i], largest, _CMP_LE_OQ));
+  }
   return _mm256_movemask_ps(usual) == 0xFF;
 }
 
@@ -87,13 +74,12 @@ struct Avx2Lost {
   template <DType From, Stored S>
   static void block(const CompareArgs& args, Statistics* out) {
     const __m256 scale = _mm256_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
-    const __m256 zero = _mm256_setzero_ps();
-    Sums sums = {{zero, zero, zero, zero}, {zero, zero, zero, zero}, zero};
+    Sums sums = no_sums();
     size_t i = 0;
     for (; i + 32 <= args.count; i += 32) {
       const uint8_t* src = args.src + i * width_of(From);
       if (are_kept<Avx2Lost, From, S>(src)) {
-        add_values<From>(src, &sums);
+        add32_values<From>(src, &sums);
       } else {
         add32<From, S>(src, args.made + i * width_of(S), scale, &sums);
       }
@@ -108,13 +94,7 @@ struct Avx2Lost {
     }
     if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
     Lanes lanes;
-    for (size_t part = 0; part < 6; ++part) {
-      const bool used = part < 4;
-      _mm256_store_ps(lanes.squared_error + part * 8, used ? sums.squared_error[part] : zero);
-      _mm256_store_ps(lanes.squared_value + part * 8, used ? sums.squared_value[part] : zero);
-    }
-    _mm256_store_ps(lanes.errors, sums.errors);
-    _mm256_store_ps(lanes.errors + 8, zero);
+    store_sums(sums, &lanes);
     out->elements += args.count;
     add_lanes(lanes, out);
   }

@@ -79,15 +79,15 @@ Encoded encode16(__m512 dividend, __m512 divisor) {
 }
 
 template <class F, bool kScaled, bool kMeasured>
-void encode_block(const CompareArgs& args, uint8_t* dst, BlockSums* total) {
+void encode_block(const CompareArgs& args, uint8_t* dst, Sums* total) {
   const uint8_t* src = args.src;
   const __m512 divisor = _mm512_set1_ps(args.scale);
-  BlockSums sums = no_block_sums();
-  by_sixteens(args.count, [&](size_t at, size_t half, __mmask16 lanes) {
+  Sums sums = no_sums();
+  by_sixteens(0, args.count, [&](size_t at, __mmask16 lanes) {
     const __m512 dividend = load16<DType::kF16>(src + at * 2, lanes);
     const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
     _mm_mask_storeu_epi8(dst + at, lanes, encoded.bytes);
-    if (kMeasured) add_sixteen(half, _mm512_abs_ps(dividend), encoded.magnitude, divisor, &sums);
+    if (kMeasured) add(_mm512_abs_ps(dividend), encoded.magnitude, divisor, &sums);
   });
   if (kMeasured) *total = sums;
 }

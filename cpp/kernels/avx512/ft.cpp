@@ -37,31 +37,33 @@ class ByThresholds {
   Thresholds<FtSteps>::Group row_;
 };
 
-template <class Code, bool kMeasured>
-void quantize_block(const CompareArgs& args, uint8_t* codes, BlockSums* total) {
+template <class Code, bool kMeasured, bool kLargest>
+void quantize_block(const CompareArgs& args, uint8_t* codes, Sums* total) {
   const uint8_t* src = args.src;
   const Code code_of(args.scale);
   const __m512 scale = _mm512_set1_ps(args.scale);
-  BlockSums sums = no_block_sums();
-  by_sixteens(args.count, [&](size_t at, size_t half, __mmask16 lanes) {
+  Sums sums = no_sums();
+  by_sixteens(0, args.count, [&](size_t at, __mmask16 lanes) {
     const __m512 w = load16<DType::kF16>(src + at * 2, lanes);
     const __m512i code = code_of(w);
     _mm_mask_storeu_epi8(codes + at, lanes, _mm512_cvtepi32_epi8(code));
     if (!kMeasured) return;
     const __m512 around_zero = _mm512_maskz_mov_ps(lanes, centred<FtSteps>(code));
-    add_sixteen(half, w, around_zero, scale, &sums);
+    add<kLargest>(w, around_zero, scale, &sums);
   });
   if (kMeasured) *total = sums;
 }
 
-template <class Code>
+// kRare: errors may be of any size.
+template <class Code, bool kRare>
 void quantize_row(const CompareArgs& row, uint8_t* codes, Statistics* statistics) {
-  if (statistics == nullptr) {
-    quantize_block<Code, false>(row, codes, nullptr);
-  } else {
-    measure_blocks(row, codes, quantize_block<Code, true>, statistics);
-    add_ft_scale(row.scale, statistics);
-  }
+  if (statistics == nullptr) return quantize_block<Code, false, false>(row, codes, nullptr);
+  const bool largest =
+      kRare || !(row.scale * kMostError < static_cast<float>(statistics->max_error));
+  measure_blocks(row, codes,
+                 largest ? quantize_block<Code, true, true> : quantize_block<Code, true, false>,
+                 statistics);
+  add_ft_scale(row.scale, statistics);
 }
 
 void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint8_t* scales,
@@ -76,8 +78,8 @@ void quantize(const uint8_t* src, size_t rows, size_t cols, uint8_t* codes, uint
     if (codes == nullptr) continue;
     uint8_t* row_codes = codes + r * cols;
     const float scale = _mm512_cvtss_f32(round16<DType::kF16>(exact));
-    const auto quantize_by =
-        ordinary(DType::kF16).has(largest) ? quantize_row<ByThresholds> : quantize_row<ByDivision>;
+    const auto quantize_by = ordinary(DType::kF16).has(largest) ? quantize_row<ByThresholds, false>
+                                                                : quantize_row<ByDivision, true>;
     quantize_by(ft_args(row, scale, row_codes, cols), row_codes, statistics);
   }
 }

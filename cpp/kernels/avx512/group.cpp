@@ -2,59 +2,60 @@
 #include "../group-places.h"
 #include "codes.h"
 #include "group-maxima.h"
-#include "group-sums.h"
 #include "group-words.h"
+#include "sums.h"
 
 namespace mlc {
 namespace {
 
+// Vector `v` of a group; of paired ones the even places, then the odd ones.
 template <class S>
-__m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums<S>* sums) {
+__m512 load_vector(const uint8_t* src, size_t v) {
+  if (!kPaired<S>) return load16<S::kFrom>(src + v * 16 * S::kSource, lanes_of<S>(v));
+  const __m512i both = load512(src);
+  const __m512i odd = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
+  return _mm512_castsi512_ps(v == 0 ? _mm512_slli_epi32(both, 16) : _mm512_and_si512(both, odd));
+}
+
+template <class S>
+__m128i pack_vectors(const __m512i* values) {
+  return kPaired<S> ? pack_pairs4(values[0], values[1]) : pack<S>(values);
+}
+
+template <class S>
+__m128i quantize_by_division(const uint8_t* src, float scale, float stored, Sums* sums) {
   const __m512 divisor = _mm512_set1_ps(scale);
   const __m512 max_int = _mm512_set1_ps(S::kMaxInt);
   const __m512 limit = _mm512_set1_ps(2 * S::kMaxInt);
   const __m512 magic = _mm512_set1_ps(kMagic);  // rounds, and leaves the code in the low bits
   __m512i values[kVectors<S>];
-  for (size_t i = 0; i < kVectors<S>; ++i) {
-    const __m512 source = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
+  for (size_t v = 0; v < kVectors<S>; ++v) {
+    const __m512 source = load_vector<S>(src, v);
     const __m512 w = S::kFrom == S::kModel ? source : round16<S::kModel>(source);
     __m512 t = _mm512_div_ps(w, divisor);
     if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
     t = _mm512_add_ps(t, max_int);
     if (S::kModel == DType::kF16) t = round16<DType::kF16>(t);
     t = _mm512_max_ps(t, _mm512_setzero_ps());  // the second operand where t is NaN
-    values[i] = _mm512_castps_si512(_mm512_add_ps(_mm512_min_ps(t, limit), magic));
-    if (S::kMeasured)
-      add<S>(i, source, centred<typename S::Steps>(values[i]), _mm512_set1_ps(stored), sums);
+    values[v] = _mm512_castps_si512(_mm512_add_ps(_mm512_min_ps(t, limit), magic));
+    if (!S::kMeasured) continue;
+    add(source, centred<typename S::Steps>(values[v]), _mm512_set1_ps(stored), sums);
   }
-  return pack<S>(values);
+  return pack_vectors<S>(values);
 }
 
-template <class S>
+template <class S, bool kLargest>
 __m128i quantize_by_products(const CodesOf<S>& codes, const typename CodesOf<S>::Group& group,
-                             const uint8_t* src, float stored, Sums<S>* sums) {
-  using Steps = typename S::Steps;
+                             const uint8_t* src, float stored, Sums* sums) {
   const __m512 scale = _mm512_set1_ps(stored);
-  if (kPaired<S>) {
-    const __m512i both = load512(src);
-    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
-    const __m512 even_source = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
-    const __m512 odd_source = _mm512_castsi512_ps(_mm512_and_si512(both, upper));
-    const __m512i even = codes(even_source, group);
-    const __m512i odd = codes(odd_source, group);
-    if (S::kMeasured) {
-      add<S>(0, even_source, centred<Steps>(even), scale, sums);
-      add<S>(1, odd_source, centred<Steps>(odd), scale, sums);
-    }
-    return pack_pairs4(even, odd);
-  }
   __m512i values[kVectors<S>];
-  for (size_t i = 0; i < kVectors<S>; ++i) {
-    const __m512 source = load16<S::kFrom>(src + i * 16 * S::kSource, lanes_of<S>(i));
-    values[i] = codes(kRounds<S> ? round16<S::kModel>(source) : source, group);
-    if (S::kMeasured) add<S>(i, source, centred<Steps>(values[i]), scale, sums);
+  for (size_t v = 0; v < kVectors<S>; ++v) {
+    const __m512 source = load_vector<S>(src, v);
+    values[v] = codes(kRounds<S> ? round16<S::kModel>(source) : source, group);
+    if (!S::kMeasured) continue;
+    add<kLargest>(source, centred<typename S::Steps>(values[v]), scale, sums);
   }
-  return pack<S>(values);
+  return pack_vectors<S>(values);
 }
 
 struct Avx512 {
@@ -84,15 +85,15 @@ struct Avx512 {
 
   template <class S>
   static void by_division(Batch& batch, size_t first, size_t groups) {
-    Sums<S> sums = no_sums<S>();
+    Sums sums = no_sums();
     for (size_t i = first; i < first + groups; ++i) {
       store128(batch.out + i * batch.out_step,
                quantize_by_division<S>(batch.group(i), batch.divisors[i], batch.stored[i], &sums));
     }
-    if (S::kMeasured) store_sums<S>(sums, false, &batch.lanes);
+    if (S::kMeasured) store_sums(sums, &batch.lanes);
   }
 
-  template <class S>
+  template <class S, bool kLargest>
   static void by_products(Batch& batch) {
     const CodesOf<S> codes;
     // An f16 scale is its own divisor.
@@ -103,13 +104,13 @@ struct Avx512 {
     const uint8_t* src = batch.src;
     const size_t src_step = batch.src_step;
     const bool apart = batch.apart;
-    Sums<S> sums = no_sums<S>();
+    Sums sums = no_sums();
     for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
       if (!apart) prefetch_behind<S>(src);
       const auto group = codes.group(batch.divisors[i], batch.reciprocals[i]);
-      store128(out, quantize_by_products<S>(codes, group, src, stored[i], &sums));
+      store128(out, quantize_by_products<S, kLargest>(codes, group, src, stored[i], &sums));
     }
-    if (S::kMeasured) store_sums<S>(sums, kPaired<S>, &batch.lanes);
+    if (S::kMeasured) store_sums(sums, &batch.lanes);
   }
 
   // Word w of sixteen groups is every fourth dword: gathered from two pairs of vectors.

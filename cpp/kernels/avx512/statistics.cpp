@@ -23,13 +23,6 @@ __m512 load_stored(const uint8_t* at, __mmask16 lanes) {
   return _mm512_cvtph_ps(moved);
 }
 
-template <DType From, Stored S>
-void add(const CompareArgs& args, size_t at, size_t half, __mmask16 lanes, __m512 scale,
-         BlockSums* sums) {
-  const __m512 value = load16<From>(args.src + at * width_of(From), lanes);
-  add_sixteen(half, value, load_stored<S>(args.made + at * width_of(S), lanes), scale, sums);
-}
-
 struct Avx512Lost {
   static uint32_t largest(const uint8_t* src, size_t width, size_t count) {
     return width == 2 ? largest16(src, count) : largest32(src, count);
@@ -45,21 +38,23 @@ struct Avx512Lost {
   template <DType From, Stored S>
   static void block(const CompareArgs& args, Statistics* out) {
     const __m512 scale = _mm512_set1_ps(S == Stored::kE4m3 ? args.scale * 256.0f : args.scale);
-    BlockSums sums = no_block_sums();
+    Sums sums = no_sums();
+    const auto add_sixteen = [&](size_t at, __mmask16 lanes) {
+      const __m512 value = load16<From>(args.src + at * width_of(From), lanes);
+      add(value, load_stored<S>(args.made + at * width_of(S), lanes), scale, &sums);
+    };
     size_t i = 0;
     for (; i + 32 <= args.count; i += 32) {
       const uint8_t* src = args.src + i * width_of(From);
       if (are_kept<Avx512Lost, From, S>(src)) {
-        add_values(load16<From>(src), load16<From>(src + 16 * width_of(From)), &sums);
-        continue;
+        add_values(load16<From>(src), &sums);
+        add_values(load16<From>(src + 16 * width_of(From)), &sums);
+      } else {
+        add_sixteen(i, kAllLanes);
+        add_sixteen(i + 16, kAllLanes);
       }
-      add<From, S>(args, i, 0, kAllLanes, scale, &sums);
-      add<From, S>(args, i + 16, 1, kAllLanes, scale, &sums);
     }
-    if (i < args.count) add<From, S>(args, i, 0, first_lanes(args.count - i), scale, &sums);
-    if (i + 16 < args.count) {
-      add<From, S>(args, i + 16, 1, first_lanes(args.count - i - 16), scale, &sums);
-    }
+    by_sixteens(i, args.count, add_sixteen);
     add_block(sums, args, out);
   }
 };

@@ -137,12 +137,31 @@ struct Measured {
   bool lost;
 };
 
-static inline void add_four(float32x4_t value, uint32x4_t code, float32x4_t scale, int max_int,
-                            size_t lane, Lanes* lanes) {
-  const int32x4_t centred = vsubq_s32(vreinterpretq_s32_u32(code), vdupq_n_s32(max_int));
+// Elements whose lanes are neighbours, from `lane` on.
+struct Four {
+  float32x4_t value;
+  uint32x4_t code;
+  size_t lane;
+};
+
+// The `i`th four of a group in vectors of neighbouring places. kShared: neighbours share a lane.
+template <bool kShared>
+Four four_of(const float32x4_t* values, const uint32x4_t* codes, size_t i) {
+  if constexpr (!kShared) return {values[i], codes[i], 4 * i % kStatisticsLanes};
+  const size_t even = i / 2 * 2;
+  const size_t lane = even * 2;
+  const float32x4_t* v = values + even;
+  const uint32x4_t* c = codes + even;
+  if (i == even) return {vuzp1q_f32(v[0], v[1]), vuzp1q_u32(c[0], c[1]), lane};
+  return {vuzp2q_f32(v[0], v[1]), vuzp2q_u32(c[0], c[1]), lane};
+}
+
+static inline void add_four(const Four& four, float32x4_t scale, int max_int, Lanes* lanes) {
+  const float32x4_t value = four.value;
+  const int32x4_t centred = vsubq_s32(vreinterpretq_s32_u32(four.code), vdupq_n_s32(max_int));
   const float32x4_t error = vfmaq_f32(vnegq_f32(value), vcvtq_f32_s32(centred), scale);
-  float* errors = lanes->squared_error + lane;
-  float* values = lanes->squared_value + lane;
+  float* errors = lanes->squared_error + four.lane;
+  float* values = lanes->squared_value + four.lane;
   vst1q_f32(errors, vfmaq_f32(vld1q_f32(errors), error, error));
   vst1q_f32(values, vfmaq_f32(vld1q_f32(values), value, value));
   vst1q_f32(lanes->errors, vmaxq_f32(vld1q_f32(lanes->errors), vabsq_f32(error)));
@@ -196,7 +215,10 @@ void quantize_group(const GroupQuantizeArgs& args, const Group& group, Measured*
     const uint32x4_t magnitude =
         vandq_u32(bits_of(round_four<kModel>(source[i])), vdupq_n_u32(0x7FFFFFFF));
     measured->lost = measured->lost || vmaxvq_u32(magnitude) >= 0x7F800000;
-    add_four(source[i], q[i], stored, Pack::kMaxInt, 4 * i, &measured->lanes);
+  }
+  for (size_t i = 0; i < kVectors; ++i) {
+    const Four four = four_of<neighbours_share(kFrom, kBits)>(source, q, i);
+    add_four(four, stored, Pack::kMaxInt, &measured->lanes);
   }
   measured->counts.elements += group.count;
   measured->counts.zero_groups += vgetq_lane_f32(stored, 0) == 0;

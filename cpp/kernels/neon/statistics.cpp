@@ -1,5 +1,5 @@
-// What conversion lost, 32 elements at a time: eight vectors are the reference's lanes. A block
-// with anything that is lost or not finite is the reference's.
+// What conversion lost, 32 elements at a time, in four vectors of lanes. A block with anything that
+// is lost or not finite is the reference's.
 #include "../backends.h"
 #include "../statistics-blocks.h"
 #include "floats.h"
@@ -7,7 +7,7 @@
 namespace mlc {
 namespace {
 
-constexpr size_t kVectors = 8;
+constexpr size_t kVectors = kStatisticsLanes / 4;
 
 // ---- counts ----
 
@@ -74,12 +74,13 @@ struct Sums {
 
 template <DType From, Stored S>
 void add32(const uint8_t* src, const uint8_t* made, float scale, Sums* sums) {
-  for (size_t i = 0; i < kVectors; ++i) {
+  for (size_t i = 0; i < 2 * kVectors; ++i) {
+    const size_t part = i % kVectors;
     const float32x4_t value = load_four<From>(src + i * 4 * width_of(From));
     const float32x4_t stored = load_stored<S>(made + i * 4 * width_of(S));
     const float32x4_t error = vfmaq_f32(vnegq_f32(value), stored, vdupq_n_f32(scale));
-    sums->squared_value[i] = vfmaq_f32(sums->squared_value[i], value, value);
-    sums->squared_error[i] = vfmaq_f32(sums->squared_error[i], error, error);
+    sums->squared_value[part] = vfmaq_f32(sums->squared_value[part], value, value);
+    sums->squared_error[part] = vfmaq_f32(sums->squared_error[part], error, error);
     sums->errors = vmaxq_f32(sums->errors, vabsq_f32(error));
   }
 }

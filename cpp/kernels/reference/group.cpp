@@ -99,7 +99,8 @@ void quantize_group(const GroupQuantizeArgs& args, size_t row, size_t group, Lan
     if (args.statistics == nullptr) continue;
     ++args.statistics->elements;
     if (!is_kept(values[i], overflow_limit(args.model), args.statistics)) continue;
-    add_element({values[i], code, scale.stored}, i, lanes);
+    const size_t lane = neighbours_share(args.from, args.bits) ? i / 2 : i % kStatisticsLanes;
+    add_element({values[i], code, scale.stored}, lane, lanes);
   }
   if (args.statistics != nullptr) note_scale(scale.stored, args.statistics);
   uint8_t* at = args.words + row * args.word_row_stride + group * kWords * args.word_stride;

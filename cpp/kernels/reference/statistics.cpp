@@ -6,8 +6,6 @@
 namespace mlc {
 namespace {
 
-constexpr size_t kLanes = 32;
-
 float load_as_f32(DType dtype, const uint8_t* src, size_t index) {
   if (dtype == DType::kF32) return load<float>(src + index * 4);
   const uint16_t bits = load<uint16_t>(src + index * 2);
@@ -47,7 +45,7 @@ void compare(const CompareArgs* args, Statistics* out) {
       const float value = load_as_f32(args->from, args->src, i);
       if (!is_kept(value, limit, out)) continue;
       const float made = stored_as_f32(args->stored, args->made, i);
-      add_element({value, made, args->scale}, i % kLanes, &lanes);
+      add_element({value, made, args->scale}, i % kStatisticsLanes, &lanes);
     }
     add_lanes(lanes, out);
   }
