@@ -3,6 +3,10 @@
 //   static uint32_t largest(const uint8_t* src, size_t width, size_t count)
 //                                               the largest magnitude, in the elements' own bits
 //   template <DType From, Stored S> static void block(const CompareArgs&, Statistics*)
+// and what kernels need that measure on their way. `Sums` is an instruction set's own; it has
+//   all_finite(sums)            whether nothing was lost: a NaN or an infinity shows in the squares,
+//                               a value that was rounded to infinity in the errors
+//   store_sums(sums, lanes)
 // All of it has internal linkage, as in statistics-lanes.h.
 #pragma once
 
@@ -43,6 +47,32 @@ void count(DType from, DType model, const uint8_t* src, size_t count, Statistics
     } else {
       out->elements += block;
     }
+  }
+}
+
+// Adds the sums of a block, or what the reference finds where something is lost or not finite.
+template <class Sums>
+void add_block(const Sums& sums, const CompareArgs& block, Statistics* out) {
+  if (!all_finite(sums)) return kReferenceStatistics.compare(&block, out);
+  Lanes lanes = {};
+  store_sums(sums, &lanes);
+  out->elements += block.count;
+  add_lanes(lanes, out);
+}
+
+// Makes one byte of each of the f16 elements of `all`, block by block: `make(block, dst, sums)`
+// sets a block's sums.
+template <class Sums>
+void measure_blocks(const CompareArgs& all, uint8_t* dst,
+                    void (*make)(const CompareArgs&, uint8_t*, Sums*), Statistics* out) {
+  for (size_t first = 0; first < all.count; first += kStatisticsBlock) {
+    CompareArgs block = all;
+    block.src += first * 2;
+    block.made += first;
+    block.count = all.count - first < kStatisticsBlock ? all.count - first : kStatisticsBlock;
+    Sums sums;
+    make(block, dst + first, &sums);
+    add_block(sums, block, out);
   }
 }
 

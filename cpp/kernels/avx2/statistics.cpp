@@ -41,18 +41,6 @@ void add32(const uint8_t* src, const uint8_t* made, __m256 scale, Sums* sums) {
   }
 }
 
-// Whether all was finite: a NaN or an infinity shows in the squares, a value that was rounded to
-// infinity in the errors.
-bool all_finite(const Sums& sums) {
-  const __m256 largest = _mm256_set1_ps(kMaxFinite);
-  __m256 usual = _mm256_cmp_ps(sums.errors, largest, _CMP_LE_OQ);
-  for (size_t i = 0; i < 2; ++i) {
-    usual = _mm256_and_ps(usual, _mm256_cmp_ps(sums.squared_error[i], largest, _CMP_LE_OQ));
-    usual = _mm256_and_ps(usual, _mm256_cmp_ps(sums.squared_value[i], largest, _CMP_LE_OQ));
-  }
-  return _mm256_movemask_ps(usual) == 0xFF;
-}
-
 struct Avx2Lost {
   static uint32_t largest(const uint8_t* src, size_t width, size_t count) {
     return width == 2 ? largest16(src, count) : largest32(src, count);
@@ -92,11 +80,7 @@ struct Avx2Lost {
       std::memcpy(made, args.made + i * width_of(S), (args.count - i) * width_of(S));
       add32<From, S>(src, made, scale, &sums);
     }
-    if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
-    Lanes lanes;
-    store_sums(sums, &lanes);
-    out->elements += args.count;
-    add_lanes(lanes, out);
+    add_block(sums, args, out);
   }
 };
 

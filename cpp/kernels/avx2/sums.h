@@ -32,6 +32,16 @@ static inline void add(size_t half, __m256 value, __m256 made, __m256 scale, Sum
   sums->errors = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), error), sums->errors);
 }
 
+static inline bool all_finite(const Sums& sums) {
+  const __m256 largest = _mm256_set1_ps(kMaxFinite);
+  __m256 usual = _mm256_cmp_ps(sums.errors, largest, _CMP_LE_OQ);
+  for (size_t half = 0; half < 2; ++half) {
+    usual = _mm256_and_ps(usual, _mm256_cmp_ps(sums.squared_error[half], largest, _CMP_LE_OQ));
+    usual = _mm256_and_ps(usual, _mm256_cmp_ps(sums.squared_value[half], largest, _CMP_LE_OQ));
+  }
+  return _mm256_movemask_ps(usual) == 0xFF;
+}
+
 static inline void store_sums(const Sums& sums, Lanes* lanes) {
   for (size_t half = 0; half < 2; ++half) {
     _mm256_store_ps(lanes->squared_error + 8 * half, sums.squared_error[half]);

@@ -81,6 +81,26 @@ static inline void store8(uint8_t* at, __m256 value) {
   }
 }
 
+// Makes one byte of each of `count` f16 elements: `step(in)` those of sixteen, in order. Zeros are
+// behind the last ones.
+template <class Step>
+static inline void by_sixteens(const uint8_t* src, size_t count, uint8_t* dst, Step step) {
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) store128(dst + i, step(src + i * 2));
+  if (i == count) return;
+  uint8_t in[32] = {0};
+  uint8_t out[16];
+  std::memcpy(in, src + i * 2, (count - i) * 2);
+  store128(out, step(in));
+  std::memcpy(dst + i, out, count - i);
+}
+
+// The low bytes of sixteen lanes, in order; what is above must be zero.
+static inline __m128i low_bytes(__m256i first, __m256i second) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(first, second), 0xD8);
+  return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+
 // A group in vectors.
 template <class S>
 constexpr size_t kVectors = S::kGroup / 8;

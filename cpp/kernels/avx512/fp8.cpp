@@ -1,6 +1,6 @@
 // Per-tensor fp8.
-#include "../measured-bytes.h"
-#include "block-sums.h"
+#include "../fp8-blocks.h"
+#include "sums.h"
 
 namespace mlc {
 namespace {
@@ -23,25 +23,6 @@ void absmax(const uint8_t* src, size_t count, uint16_t* running) {
   const uint16_t found = static_cast<uint16_t>(~_mm_cvtsi128_si32(least));
   if (found > *running) *running = found;
 }
-
-struct E4m3 {
-  static constexpr float kLargest = 448.0f;
-  static constexpr float kSmallestNormal = 0x1p-6f;
-  static constexpr float kMagic =
-      0x1p14f;                      // one unit in the last place: 2^-9, the subnormals' step
-  static constexpr int kDrop = 20;  // mantissa bits that f32 has more
-  static constexpr int kBias = (127 - 7) << 3;
-  static constexpr int kNan = 0x7F;
-};
-
-struct E5m2 {
-  static constexpr float kLargest = 57344.0f;
-  static constexpr float kSmallestNormal = 0x1p-14f;
-  static constexpr float kMagic = 0x1p7f;  // 2^-16
-  static constexpr int kDrop = 21;
-  static constexpr int kBias = (127 - 15) << 2;
-  static constexpr int kNan = 0x7E;
-};
 
 // The bytes, and the magnitudes that they stand for, NaN aside. The sign is the dividend's.
 // kScaled: the divisor is not one; a division takes as long as all the rest.
@@ -78,44 +59,24 @@ Encoded encode16(__m512 dividend, __m512 divisor) {
   return {_mm512_cvtepi32_epi8(_mm512_or_si512(sign, number)), stands_for};
 }
 
-template <class F, bool kScaled, bool kMeasured>
-void encode_block(const CompareArgs& args, uint8_t* dst, Sums* total) {
-  const uint8_t* src = args.src;
-  const __m512 divisor = _mm512_set1_ps(args.scale);
-  Sums sums = no_sums();
-  by_sixteens(0, args.count, [&](size_t at, __mmask16 lanes) {
-    const __m512 dividend = load16<DType::kF16>(src + at * 2, lanes);
-    const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
-    _mm_mask_storeu_epi8(dst + at, lanes, encoded.bytes);
-    if (kMeasured) add(_mm512_abs_ps(dividend), encoded.magnitude, divisor, &sums);
-  });
-  if (kMeasured) *total = sums;
-}
-
-template <class F, bool kScaled>
-void encode_scaled(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
-  if (statistics == nullptr) {
-    encode_block<F, kScaled, false>(all, dst, nullptr);
-  } else {
-    measure_blocks(all, dst, encode_block<F, kScaled, true>, statistics);
+struct Avx512Bytes {
+  template <class F, bool kScaled, bool kMeasured>
+  static void block(const CompareArgs& args, uint8_t* dst, Sums* total) {
+    const uint8_t* src = args.src;
+    const __m512 divisor = _mm512_set1_ps(args.scale);
+    Sums sums = no_sums();
+    by_sixteens(0, args.count, [&](size_t at, __mmask16 lanes) {
+      const __m512 dividend = load16<DType::kF16>(src + at * 2, lanes);
+      const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
+      _mm_mask_storeu_epi8(dst + at, lanes, encoded.bytes);
+      if (kMeasured) add(_mm512_abs_ps(dividend), encoded.magnitude, divisor, &sums);
+    });
+    if (kMeasured) *total = sums;
   }
-}
-
-template <class F>
-void encode_all(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
-  if (all.scale == 1.0f) return encode_scaled<F, false>(all, dst, statistics);
-  encode_scaled<F, true>(all, dst, statistics);
-}
-
-void encode(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,
-            Statistics* statistics) {
-  const CompareArgs args = fp8_args(format, src, scale, dst, count);
-  if (format == Fp8::kE4m3) return encode_all<E4m3>(args, dst, statistics);
-  encode_all<E5m2>(args, dst, statistics);
-}
+};
 
 }  // namespace
 
-const Fp8Kernels kAvx512Fp8 = {absmax, encode};
+const Fp8Kernels kAvx512Fp8 = {absmax, encode_blocks<Avx512Bytes>};
 
 }  // namespace mlc

@@ -1,6 +1,7 @@
 // What conversion lost.
-#include "block-sums.h"
+#include "../statistics-blocks.h"
 #include "largest.h"
+#include "sums.h"
 
 namespace mlc {
 namespace {

@@ -33,6 +33,13 @@ static inline void add(__m512 value, __m512 made, __m512 scale, Sums* sums) {
   if (kLargest) sums->errors = _mm512_range_ps(sums->errors, error, kLargerMagnitude);
 }
 
+static inline bool all_finite(const Sums& sums) {
+  const __m512 largest = _mm512_set1_ps(kMaxFinite);
+  return (_mm512_cmp_ps_mask(sums.squared_error, largest, _CMP_LE_OQ) &
+          _mm512_cmp_ps_mask(sums.squared_value, largest, _CMP_LE_OQ) &
+          _mm512_cmp_ps_mask(sums.errors, largest, _CMP_LE_OQ)) == kAllLanes;
+}
+
 static inline void store_sums(const Sums& sums, Lanes* lanes) {
   _mm512_store_ps(lanes->squared_error, sums.squared_error);
   _mm512_store_ps(lanes->squared_value, sums.squared_value);

@@ -76,6 +76,14 @@ static inline void store16(uint8_t* at, __m512 value, __mmask16 lanes = kAllLane
   }
 }
 
+// Takes `step(at, lanes)` through the elements from `first` on, without masks but at the end.
+template <class Step>
+static inline void by_sixteens(size_t first, size_t count, Step step) {
+  size_t i = first;
+  for (; i + 16 <= count; i += 16) step(i, kAllLanes);
+  if (i < count) step(i, first_lanes(count - i));
+}
+
 // A group is two vectors, of 40 elements two and a half.
 template <class S>
 constexpr size_t kVectors = (S::kGroup + 15) / 16;

@@ -85,8 +85,6 @@ void add32(const uint8_t* src, const uint8_t* made, float scale, Sums* sums) {
   }
 }
 
-// Whether all was finite: a NaN or an infinity shows in the squares, a value that was rounded to
-// infinity in the errors.
 bool all_finite(const Sums& sums) {
   uint32x4_t finite = vcleq_f32(sums.errors, vdupq_n_f32(kMaxFinite));
   for (size_t i = 0; i < kVectors; ++i) {
@@ -94,6 +92,14 @@ bool all_finite(const Sums& sums) {
     finite = vandq_u32(finite, vcleq_f32(sums.squared_value[i], vdupq_n_f32(kMaxFinite)));
   }
   return vminvq_u32(finite) != 0;
+}
+
+void store_sums(const Sums& sums, Lanes* lanes) {
+  for (size_t part = 0; part < kVectors; ++part) {
+    vst1q_f32(lanes->squared_error + part * 4, sums.squared_error[part]);
+    vst1q_f32(lanes->squared_value + part * 4, sums.squared_value[part]);
+  }
+  vst1q_f32(lanes->errors, sums.errors);
 }
 
 struct NeonLost {
@@ -117,15 +123,7 @@ struct NeonLost {
       std::memcpy(made, args.made + i * width_of(S), (args.count - i) * width_of(S));
       add32<From, S>(src, made, scale, &sums);
     }
-    if (!all_finite(sums)) return kReferenceStatistics.compare(&args, out);
-    Lanes lanes = {};
-    for (size_t part = 0; part < kVectors; ++part) {
-      vst1q_f32(lanes.squared_error + part * 4, sums.squared_error[part]);
-      vst1q_f32(lanes.squared_value + part * 4, sums.squared_value[part]);
-    }
-    vst1q_f32(lanes.errors, sums.errors);
-    out->elements += args.count;
-    add_lanes(lanes, out);
+    add_block(sums, args, out);
   }
 };
 

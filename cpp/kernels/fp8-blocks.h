@@ -1,0 +1,61 @@
+// Per-tensor fp8 for an instruction set `Isa` that has
+//   template <class F, bool kScaled, bool kMeasured>
+//   static void block(const CompareArgs& args, uint8_t* dst, Sums* sums)
+//                           the bytes of a format, and with kMeasured the sums; kScaled: the divisor
+//                           is not one (a division takes as long as all the rest)
+//
+// Everything here has internal linkage, as in statistics-lanes.h.
+#pragma once
+
+#include "measured-bytes.h"
+#include "statistics-blocks.h"
+
+namespace mlc {
+namespace {
+
+// kMagic: where one unit in the last place is the subnormals' step. kDrop: mantissa bits that f32 has
+// more. kBias: of the exponents, f32's less the format's, above the mantissa.
+struct E4m3 {
+  static constexpr float kLargest = 448.0f;
+  static constexpr float kSmallestNormal = 0x1p-6f;
+  static constexpr float kMagic = 0x1p14f;  // 2^-9
+  static constexpr int kDrop = 20;
+  static constexpr int kBias = (127 - 7) << 3;
+  static constexpr int kNan = 0x7F;
+};
+
+struct E5m2 {
+  static constexpr float kLargest = 57344.0f;
+  static constexpr float kSmallestNormal = 0x1p-14f;
+  static constexpr float kMagic = 0x1p7f;  // 2^-16
+  static constexpr int kDrop = 21;
+  static constexpr int kBias = (127 - 15) << 2;
+  static constexpr int kNan = 0x7E;
+};
+
+template <class Isa, class F, bool kScaled>
+void encode_scaled(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
+  if (statistics == nullptr) {
+    Isa::template block<F, kScaled, false>(all, dst, nullptr);
+  } else {
+    measure_blocks(all, dst, Isa::template block<F, kScaled, true>, statistics);
+  }
+}
+
+template <class Isa, class F>
+void encode_format(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
+  if (all.scale == 1.0f) return encode_scaled<Isa, F, false>(all, dst, statistics);
+  encode_scaled<Isa, F, true>(all, dst, statistics);
+}
+
+// Fp8Kernels::encode.
+template <class Isa>
+void encode_blocks(Fp8 format, const uint8_t* src, float scale, uint8_t* dst, size_t count,
+                   Statistics* statistics) {
+  const CompareArgs args = fp8_args(format, src, scale, dst, count);
+  if (format == Fp8::kE4m3) return encode_format<Isa, E4m3>(args, dst, statistics);
+  encode_format<Isa, E5m2>(args, dst, statistics);
+}
+
+}  // namespace
+}  // namespace mlc
