@@ -24,14 +24,14 @@ const { values } = parseArgs({
 const model = makeModel(values.folder, values.model);
 const folder = await mkdtemp(path.join(os.tmpdir(), "mlc-convert-bench-"));
 
-/** Seconds of one conversion. */
+/** One conversion: its seconds, and how many of them, summed over threads, it computed. */
 async function timeOf(scheme, backend, flags) {
   const output = path.join(folder, "out");
   const more = ["--backend", backend, ...(values["no-sync"] ? ["--no-fsync"] : []), ...flags];
   const args = convertArgs({ model, scheme, threads: values.threads, output, more });
-  const { seconds } = await runProcess(process.execPath, args);
+  const { seconds, last } = await runProcess(process.execPath, args);
   await rm(output, { recursive: true });
-  return seconds;
+  return { seconds, computing: JSON.parse(last).phases.compute / 1000 };
 }
 
 const percent = (ratio) => `${((ratio - 1) * 100).toFixed(1)} %`;
@@ -47,12 +47,17 @@ async function compare(quantization, backend) {
   for (let run = 0; run < Number(values.runs); run++) {
     for (const measure of run % 2 ? kinds : kinds.toReversed()) await measure();
   }
-  // Neighbours in time share the machine's moods; moods only ever add to the fastest.
-  const pairs = median(plain.map((seconds, run) => measured[run] / seconds));
-  const fastest = quartile(measured) / quartile(plain);
+  const of = (runs, what) => runs.map((run) => run[what]);
+  const seconds = { plain: of(plain, "seconds"), measured: of(measured, "seconds") };
+  // Neighbours in time share the machine's moods; moods only ever add to the fastest. Writing is what varies most.
+  const pairs = median(seconds.plain.map((one, run) => seconds.measured[run] / one));
+  const fastest = quartile(seconds.measured) / quartile(seconds.plain);
+  const more = quartile(of(measured, "computing")) - quartile(of(plain, "computing"));
+  const computing = 1 + more / Number(values.threads) / quartile(seconds.plain);
   console.log(
-    `${backend} ${quantization}: ${median(plain).toFixed(3)} s without, ${median(measured).toFixed(3)} s with --stats; ` +
-      `${percent(pairs)} more in the median pair, ${percent(fastest)} in the lower quartiles`,
+    `${backend} ${quantization}: ${median(seconds.plain).toFixed(3)} s without, ` +
+      `${median(seconds.measured).toFixed(3)} s with --stats; ${percent(pairs)} more in the median pair, ` +
+      `${percent(fastest)} in the lower quartiles, ${percent(computing)} by computing alone`,
   );
 }
 
