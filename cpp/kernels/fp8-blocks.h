@@ -7,6 +7,8 @@
 // Everything here has internal linkage, as in statistics-lanes.h.
 #pragma once
 
+#include <immintrin.h>
+
 #include "measured-bytes.h"
 #include "statistics-blocks.h"
 
@@ -14,8 +16,10 @@ namespace mlc {
 namespace {
 
 // kMagic: where one unit in the last place is the subnormals' step. kDrop: mantissa bits that f32 has
-// more. kBias: of the exponents, f32's less the format's, above the mantissa.
+// more. kBias: of the exponents, f32's less the format's, above the mantissa. kIsHalf: the upper half of
+// an f16.
 struct E4m3 {
+  static constexpr bool kIsHalf = false;
   static constexpr float kLargest = 448.0f;
   static constexpr float kSmallestNormal = 0x1p-6f;
   static constexpr float kMagic = 0x1p14f;  // 2^-9
@@ -25,6 +29,7 @@ struct E4m3 {
 };
 
 struct E5m2 {
+  static constexpr bool kIsHalf = true;
   static constexpr float kLargest = 57344.0f;
   static constexpr float kSmallestNormal = 0x1p-14f;
   static constexpr float kMagic = 0x1p7f;  // 2^-16
@@ -32,6 +37,19 @@ struct E5m2 {
   static constexpr int kBias = (127 - 15) << 2;
   static constexpr int kNan = 0x7E;
 };
+
+// Sixteen f16 rounded to e5m2, as f16.
+inline __m256i round_to_e5m2(__m256i halves) {
+  const __m256i magnitude = _mm256_and_si256(halves, _mm256_set1_epi16(0x7FFF));
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(magnitude, 8), _mm256_set1_epi16(1));
+  const __m256i bias = _mm256_add_epi16(odd, _mm256_set1_epi16(0x7F));
+  const __m256i rounded =
+      _mm256_min_epu16(_mm256_add_epi16(magnitude, bias), _mm256_set1_epi16(0x7BFF));
+  const __m256i nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7C00));
+  const __m256i number = _mm256_blendv_epi8(rounded, _mm256_set1_epi16(E5m2::kNan << 8), nan);
+  const __m256i sign = _mm256_andnot_si256(_mm256_set1_epi16(0x7FFF), halves);
+  return _mm256_or_si256(_mm256_and_si256(number, _mm256_set1_epi16(0x7F00)), sign);
+}
 
 template <class Isa, class F, bool kScaled>
 void encode_scaled(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {

@@ -67,6 +67,21 @@ Encoded encode8(__m256 dividend, __m256 divisor) {
   return {_mm256_or_si256(sign, encoded), stands_for};
 }
 
+// Sixteen f16 -> e5m2, without a divisor.
+template <bool kMeasured>
+__m128i halve16(const uint8_t* in, Sums* sums) {
+  const __m256i made = round_to_e5m2(load256(in));
+  if (kMeasured) {
+    const __m256 one = _mm256_set1_ps(1.0f);
+    const __m256 first = _mm256_cvtph_ps(_mm256_castsi256_si128(made));
+    const __m256 second = _mm256_cvtph_ps(_mm256_extracti128_si256(made, 1));
+    add(0, load8<DType::kF16>(in), first, one, sums);
+    add(1, load8<DType::kF16>(in + 16), second, one, sums);
+  }
+  const __m256i bytes = _mm256_srli_epi16(made, 8);
+  return _mm_packus_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+}
+
 struct Avx2Bytes {
   template <class F, bool kScaled, bool kMeasured>
   static void block(const CompareArgs& args, uint8_t* dst, Sums* total) {
@@ -80,6 +95,7 @@ struct Avx2Bytes {
       return encoded.bytes;
     };
     by_sixteens(args.src, args.count, dst, [&](const uint8_t* in) {
+      if constexpr (F::kIsHalf && !kScaled) return halve16<kMeasured>(in, &sums);
       const __m256i first = code8(in, 0);
       return low_bytes(first, code8(in + 16, 1));
     });

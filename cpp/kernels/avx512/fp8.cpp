@@ -59,6 +59,17 @@ Encoded encode16(__m512 dividend, __m512 divisor) {
   return {_mm512_cvtepi32_epi8(_mm512_or_si512(sign, number)), stands_for};
 }
 
+// Sixteen f16 -> e5m2, without a divisor.
+template <bool kMeasured>
+__m128i halve16(const uint8_t* src, __mmask16 lanes, Sums* sums) {
+  const __m256i halves = _mm256_maskz_loadu_epi16(lanes, src);
+  const __m256i made = round_to_e5m2(halves);
+  if (kMeasured) {
+    add(_mm512_cvtph_ps(halves), _mm512_cvtph_ps(made), _mm512_set1_ps(1.0f), sums);
+  }
+  return _mm256_cvtepi16_epi8(_mm256_srli_epi16(made, 8));
+}
+
 struct Avx512Bytes {
   template <class F, bool kScaled, bool kMeasured>
   static void block(const CompareArgs& args, uint8_t* dst, Sums* total) {
@@ -66,6 +77,10 @@ struct Avx512Bytes {
     const __m512 divisor = _mm512_set1_ps(args.scale);
     Sums sums = no_sums();
     by_sixteens(0, args.count, [&](size_t at, __mmask16 lanes) {
+      if constexpr (F::kIsHalf && !kScaled) {
+        const __m128i bytes = halve16<kMeasured>(src + at * 2, lanes, &sums);
+        return _mm_mask_storeu_epi8(dst + at, lanes, bytes);
+      }
       const __m512 dividend = load16<DType::kF16>(src + at * 2, lanes);
       const Encoded encoded = encode16<F, kScaled>(dividend, divisor);
       _mm_mask_storeu_epi8(dst + at, lanes, encoded.bytes);
