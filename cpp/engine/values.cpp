@@ -12,6 +12,8 @@ namespace {
 // Elements that pass through scratch at once: small enough for the L2 cache in float32. A whole
 // number of every block type's blocks.
 constexpr size_t kBatch = 16384;
+// Elements that are cast and then looked at again: small enough for the first cache.
+constexpr size_t kCounted = 4096;
 
 bool readable_by_group_kernels(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
@@ -132,7 +134,7 @@ void ValueLoader::convert_floats(const Piece& piece, DType from, const uint8_t* 
 void ValueLoader::convert(const Piece& piece, const ElementType& from, const uint8_t* src,
                           size_t count, uint8_t* dst) {
   const bool direct = !from.is_block && piece.transform == Transform::kNone;
-  const size_t batch = direct ? count : kBatch;
+  const size_t batch = !direct ? kBatch : meter_ == nullptr ? count : kCounted;
   for (size_t done = 0; done < count; done += batch) {
     const size_t step = std::min(batch, count - done);
     const uint8_t* at = src + from.bytes(done);

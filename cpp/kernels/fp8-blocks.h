@@ -1,8 +1,9 @@
 // Per-tensor fp8 for an instruction set `Isa` that has
 //   template <class F, bool kScaled, bool kMeasured>
 //   static void block(const CompareArgs& args, uint8_t* dst, Sums* sums)
-//                           the bytes of a format, and with kMeasured the sums; kScaled: the divisor
-//                           is not one (a division takes as long as all the rest)
+//                           the bytes of a format, and with kMeasured the sums, which are all that
+//                           is wanted where they are not finite; kScaled: the divisor is not one (a
+//                           division takes as long as all the rest)
 //
 // Everything here has internal linkage, as in statistics-lanes.h.
 #pragma once
@@ -51,12 +52,20 @@ inline __m256i round_to_e5m2(__m256i halves) {
   return _mm256_or_si256(_mm256_and_si256(number, _mm256_set1_epi16(0x7F00)), sign);
 }
 
+// The same where none is a NaN; from 61440 on as infinity.
+inline __m256i round_usual_to_e5m2(__m256i halves) {
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(halves, 8), _mm256_set1_epi16(1));
+  const __m256i bias = _mm256_add_epi16(odd, _mm256_set1_epi16(0x7F));
+  return _mm256_and_si256(_mm256_add_epi16(halves, bias), _mm256_set1_epi16(-0x100));
+}
+
 template <class Isa, class F, bool kScaled>
 void encode_scaled(const CompareArgs& all, uint8_t* dst, Statistics* statistics) {
   if (statistics == nullptr) {
     Isa::template block<F, kScaled, false>(all, dst, nullptr);
   } else {
-    measure_blocks(all, dst, Isa::template block<F, kScaled, true>, statistics);
+    measure_blocks(all, dst, Isa::template block<F, kScaled, true>,
+                   Isa::template block<F, kScaled, false>, statistics);
   }
 }
 

@@ -45,13 +45,13 @@ inline uint16_t ft_scale(uint16_t max) {
 // kRare: errors may be of any size.
 template <class Isa, class Code, bool kRare>
 void quantize_ft_row(const CompareArgs& row, uint8_t* codes, Statistics* statistics) {
-  if (statistics == nullptr) return Isa::template block<Code, false, false>(row, codes, nullptr);
+  const auto plain = Isa::template block<Code, false, false>;
+  if (statistics == nullptr) return plain(row, codes, nullptr);
   const float before = static_cast<float>(statistics->max_error);
-  if (kRare || !(row.scale * kMostError < before)) {
-    measure_blocks(row, codes, Isa::template block<Code, true, true>, statistics);
-  } else {
-    measure_blocks(row, codes, Isa::template block<Code, true, false>, statistics);
-  }
+  const auto measured = kRare || !(row.scale * kMostError < before)
+                            ? Isa::template block<Code, true, true>
+                            : Isa::template block<Code, true, false>;
+  measure_blocks(row, codes, measured, plain, statistics);
   add_ft_scale(row.scale, statistics);
 }
 

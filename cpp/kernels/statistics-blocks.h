@@ -60,11 +60,14 @@ void add_block(const Sums& sums, const CompareArgs& block, Statistics* out) {
   add_lanes(lanes, out);
 }
 
-// Makes one byte of each of the f16 elements of `all`, block by block: `make(block, dst, sums)`
-// sets a block's sums.
 template <class Sums>
-void measure_blocks(const CompareArgs& all, uint8_t* dst,
-                    void (*make)(const CompareArgs&, uint8_t*, Sums*), Statistics* out) {
+using MakeBlock = void (*)(const CompareArgs& block, uint8_t* dst, Sums* sums);
+
+// Makes one byte of each of the f16 elements of `all`, block by block: `make(block, dst, sums)`
+// sets a block's sums; where they are not finite, `remake` makes the block.
+template <class Sums>
+void measure_blocks(const CompareArgs& all, uint8_t* dst, MakeBlock<Sums> make,
+                    MakeBlock<Sums> remake, Statistics* out) {
   for (size_t first = 0; first < all.count; first += kStatisticsBlock) {
     CompareArgs block = all;
     block.src += first * 2;
@@ -72,6 +75,7 @@ void measure_blocks(const CompareArgs& all, uint8_t* dst,
     block.count = all.count - first < kStatisticsBlock ? all.count - first : kStatisticsBlock;
     Sums sums;
     make(block, dst + first, &sums);
+    if (!all_finite(sums)) remake(block, dst + first, nullptr);
     add_block(sums, block, out);
   }
 }

@@ -70,13 +70,15 @@ Encoded encode8(__m256 dividend, __m256 divisor) {
 // Sixteen f16 -> e5m2, without a divisor.
 template <bool kMeasured>
 __m128i halve16(const uint8_t* in, Sums* sums) {
-  const __m256i made = round_to_e5m2(load256(in));
+  const __m256i halves = load256(in);
+  const __m256i made = kMeasured ? round_usual_to_e5m2(halves) : round_to_e5m2(halves);
   if (kMeasured) {
-    const __m256 one = _mm256_set1_ps(1.0f);
-    const __m256 first = _mm256_cvtph_ps(_mm256_castsi256_si128(made));
-    const __m256 second = _mm256_cvtph_ps(_mm256_extracti128_si256(made, 1));
-    add(0, load8<DType::kF16>(in), first, one, sums);
-    add(1, load8<DType::kF16>(in + 16), second, one, sums);
+    const auto add8 = [&](size_t half, __m128i eight) {
+      const __m256 value = load8<DType::kF16>(in + half * 16);
+      add_errors<true>(half, value, _mm256_sub_ps(_mm256_cvtph_ps(eight), value), sums);
+    };
+    add8(0, _mm256_castsi256_si128(made));
+    add8(1, _mm256_extracti128_si256(made, 1));
   }
   const __m256i bytes = _mm256_srli_epi16(made, 8);
   return _mm_packus_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));

@@ -22,14 +22,19 @@ static inline void add_values(size_t half, __m256 value, Sums* sums) {
   sums->squared_value[half] = _mm256_fmadd_ps(value, value, sums->squared_value[half]);
 }
 
-// Elements for which `made` times `scale` stands. kLargest: look for the largest error.
-template <bool kLargest = true>
-static inline void add(size_t half, __m256 value, __m256 made, __m256 scale, Sums* sums) {
-  const __m256 error = _mm256_fmsub_ps(made, scale, value);
+// Elements that are stored with an error. kLargest: look for the largest.
+template <bool kLargest>
+static inline void add_errors(size_t half, __m256 value, __m256 error, Sums* sums) {
   add_values(half, value, sums);
   sums->squared_error[half] = _mm256_fmadd_ps(error, error, sums->squared_error[half]);
   if (!kLargest) return;
   sums->errors = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), error), sums->errors);
+}
+
+// Elements for which `made` times `scale` stands.
+template <bool kLargest = true>
+static inline void add(size_t half, __m256 value, __m256 made, __m256 scale, Sums* sums) {
+  add_errors<kLargest>(half, value, _mm256_fmsub_ps(made, scale, value), sums);
 }
 
 static inline bool all_finite(const Sums& sums) {

@@ -63,9 +63,10 @@ Encoded encode16(__m512 dividend, __m512 divisor) {
 template <bool kMeasured>
 __m128i halve16(const uint8_t* src, __mmask16 lanes, Sums* sums) {
   const __m256i halves = _mm256_maskz_loadu_epi16(lanes, src);
-  const __m256i made = round_to_e5m2(halves);
+  const __m256i made = kMeasured ? round_usual_to_e5m2(halves) : round_to_e5m2(halves);
   if (kMeasured) {
-    add(_mm512_cvtph_ps(halves), _mm512_cvtph_ps(made), _mm512_set1_ps(1.0f), sums);
+    const __m512 value = _mm512_cvtph_ps(halves);
+    add_errors<true>(value, _mm512_sub_ps(_mm512_cvtph_ps(made), value), sums);
   }
   return _mm256_cvtepi16_epi8(_mm256_srli_epi16(made, 8));
 }

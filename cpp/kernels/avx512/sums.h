@@ -23,14 +23,19 @@ static inline void add_values(__m512 value, Sums* sums) {
   sums->squared_value = _mm512_fmadd_ps(value, value, sums->squared_value);
 }
 
-// Elements for which `made` times `scale` stands. kLargest: look for the largest error.
-template <bool kLargest = true>
-static inline void add(__m512 value, __m512 made, __m512 scale, Sums* sums) {
+// Elements that are stored with an error. kLargest: look for the largest.
+template <bool kLargest>
+static inline void add_errors(__m512 value, __m512 error, Sums* sums) {
   constexpr int kLargerMagnitude = 0x0B;  // of the two, without a sign
-  const __m512 error = _mm512_fmsub_ps(made, scale, value);
   add_values(value, sums);
   sums->squared_error = _mm512_fmadd_ps(error, error, sums->squared_error);
   if (kLargest) sums->errors = _mm512_range_ps(sums->errors, error, kLargerMagnitude);
+}
+
+// Elements for which `made` times `scale` stands.
+template <bool kLargest = true>
+static inline void add(__m512 value, __m512 made, __m512 scale, Sums* sums) {
+  add_errors<kLargest>(value, _mm512_fmsub_ps(made, scale, value), sums);
 }
 
 static inline bool all_finite(const Sums& sums) {
