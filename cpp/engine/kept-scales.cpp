@@ -10,25 +10,22 @@ uint8_t* KeptScales::claim(uint32_t pair, uint64_t bytes) {
     if (bytes > room_) return nullptr;
     room_ -= bytes;
   }
-  std::vector<uint8_t> scales(static_cast<size_t>(bytes));
+  LargeMemory scales(static_cast<size_t>(bytes));
   const std::lock_guard<std::mutex> lock(mutex_);
-  return (kept_[pair] = std::move(scales)).data();
+  return kept_.insert_or_assign(pair, std::move(scales)).first->second.data();
 }
 
-const std::vector<uint8_t>* KeptScales::find(uint32_t pair) {
+const LargeMemory* KeptScales::find(uint32_t pair) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = kept_.find(pair);
   return found == kept_.end() ? nullptr : &found->second;
 }
 
 void KeptScales::free(uint32_t pair) {
-  std::vector<uint8_t> scales;
+  decltype(kept_)::node_type freed;  // outlives the lock
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = kept_.find(pair);
-  if (found == kept_.end()) return;
-  scales.swap(found->second);
-  room_ += scales.size();
-  kept_.erase(found);
+  freed = kept_.extract(pair);
+  if (!freed.empty()) room_ += freed.mapped().size();
 }
 
 }  // namespace mlc

@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <mutex>
 #include <unordered_map>
-#include <vector>
+
+#include "large-memory.h"
 
 namespace mlc {
 
@@ -18,13 +19,13 @@ class KeptScales {
   // by a second look at the source.
   uint8_t* claim(uint32_t pair, uint64_t bytes);
   // What was claimed for `pair`; null where nothing was. Whoever asks knows that it is complete.
-  const std::vector<uint8_t>* find(uint32_t pair);
+  const LargeMemory* find(uint32_t pair);
   void free(uint32_t pair);
 
  private:
   std::mutex mutex_;
   uint64_t room_;
-  std::unordered_map<uint32_t, std::vector<uint8_t>> kept_;
+  std::unordered_map<uint32_t, LargeMemory> kept_;
 };
 
 }  // namespace mlc

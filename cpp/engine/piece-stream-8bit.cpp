@@ -108,7 +108,7 @@ Status PieceStream::make_fp8_values(const Piece& piece, Chunk* chunk) {
 
 Status PieceStream::make_fp8_scale(const Piece& piece, Chunk* chunk) {
   float scale;
-  if (const std::vector<uint8_t>* scales = kept_->find(piece.pair)) {
+  if (const LargeMemory* scales = kept_->find(piece.pair)) {
     std::memcpy(&scale, scales->data(), sizeof(scale));
     buffers_[turn_].stored_pair = piece.pair;
   } else {

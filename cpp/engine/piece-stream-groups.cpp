@@ -131,8 +131,7 @@ Status PieceStream::make_group_words_transposed(const Piece& piece, Chunk* chunk
   return status;
 }
 
-Status PieceStream::store_kept_scales(const Piece& piece, const std::vector<uint8_t>& scales,
-                                      Chunk* chunk) {
+Status PieceStream::store_kept_scales(const Piece& piece, const LargeMemory& scales, Chunk* chunk) {
   const size_t first = static_cast<size_t>(position_);
   if (scales.size() > piece.nbytes) {
     const size_t count = std::min(scales.size() / 4 - first / 2, tile_bytes_);
@@ -146,7 +145,7 @@ Status PieceStream::store_kept_scales(const Piece& piece, const std::vector<uint
 }
 
 Status PieceStream::make_group_scales(const Piece& piece, Chunk* chunk) {
-  if (const std::vector<uint8_t>* scales = kept_->find(piece.pair)) {
+  if (const LargeMemory* scales = kept_->find(piece.pair)) {
     return store_kept_scales(piece, *scales, chunk);
   }
   const size_t unit = dtype_bytes(piece.model);

@@ -60,7 +60,7 @@ class PieceStream {
   Status make_group_words(const Piece& piece, Chunk* chunk);
   Status make_group_words_transposed(const Piece& piece, Chunk* chunk);
   Status make_group_scales(const Piece& piece, Chunk* chunk);
-  Status store_kept_scales(const Piece& piece, const std::vector<uint8_t>& scales, Chunk* chunk);
+  Status store_kept_scales(const Piece& piece, const LargeMemory& scales, Chunk* chunk);
   Status make_fp8_values(const Piece& piece, Chunk* chunk);
   Status make_fp8_scale(const Piece& piece, Chunk* chunk);
   Status make_ft_words(const Piece& piece, Chunk* chunk);
