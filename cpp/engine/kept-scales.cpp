@@ -4,13 +4,33 @@
 
 namespace mlc {
 
+// With the lock held.
+KeptScales::Spare::node_type KeptScales::take_spare(uint64_t bytes) {
+  const auto fitting = spare_.lower_bound(static_cast<size_t>(bytes));
+  return fitting == spare_.end() ? Spare::node_type() : spare_.extract(fitting);
+}
+
+// With the lock held.
+bool KeptScales::take_room(uint64_t bytes) {
+  while (bytes > room_ && !spare_.empty()) {
+    room_ += spare_.begin()->first;
+    spare_.erase(spare_.begin());
+  }
+  if (bytes > room_) return false;
+  room_ -= bytes;
+  return true;
+}
+
 uint8_t* KeptScales::claim(uint32_t pair, uint64_t bytes) {
+  Spare::node_type spare;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (bytes > room_) return nullptr;
-    room_ -= bytes;
+    spare = take_spare(bytes);
+    if (spare.empty() && !take_room(bytes)) return nullptr;
   }
-  LargeMemory scales(static_cast<size_t>(bytes));
+  const size_t size = static_cast<size_t>(bytes);
+  LargeMemory scales = spare.empty() ? LargeMemory(size) : std::move(spare.mapped());
+  scales.use(size);
   const std::lock_guard<std::mutex> lock(mutex_);
   return kept_.insert_or_assign(pair, std::move(scales)).first->second.data();
 }
@@ -22,10 +42,11 @@ const LargeMemory* KeptScales::find(uint32_t pair) {
 }
 
 void KeptScales::free(uint32_t pair) {
-  decltype(kept_)::node_type freed;  // outlives the lock
   const std::lock_guard<std::mutex> lock(mutex_);
-  freed = kept_.extract(pair);
-  if (!freed.empty()) room_ += freed.mapped().size();
+  auto freed = kept_.extract(pair);
+  if (freed.empty()) return;
+  const size_t capacity = freed.mapped().capacity();
+  spare_.emplace(capacity, std::move(freed.mapped()));
 }
 
 }  // namespace mlc

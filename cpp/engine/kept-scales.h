@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 
@@ -23,9 +24,15 @@ class KeptScales {
   void free(uint32_t pair);
 
  private:
+  using Spare = std::multimap<size_t, LargeMemory>;
+
+  Spare::node_type take_spare(uint64_t bytes);
+  bool take_room(uint64_t bytes);
+
   std::mutex mutex_;
-  uint64_t room_;
+  uint64_t room_;  // that neither kept nor spare memory takes
   std::unordered_map<uint32_t, LargeMemory> kept_;
+  Spare spare_;  // by capacity: fresh memory costs a fault a page, and clearing
 };
 
 }  // namespace mlc

@@ -32,6 +32,7 @@ void ask_for_large_pages(uint8_t* bytes, size_t size) {
 LargeMemory::LargeMemory(size_t bytes)
     : bytes_(static_cast<uint8_t*>(::operator new(bytes, alignment_of(bytes))),
              Free{alignment_of(bytes)}),
+      capacity_(bytes),
       size_(bytes) {
   ask_for_large_pages(bytes_.get(), bytes);
 }

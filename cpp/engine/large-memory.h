@@ -16,7 +16,10 @@ class LargeMemory {
 
   uint8_t* data() { return bytes_.get(); }
   const uint8_t* data() const { return bytes_.get(); }
+  // Bytes in use: all, unless it was told otherwise.
   size_t size() const { return size_; }
+  void use(size_t bytes) { size_ = bytes; }
+  size_t capacity() const { return capacity_; }
 
  private:
   struct Free {
@@ -25,6 +28,7 @@ class LargeMemory {
   };
 
   std::unique_ptr<uint8_t, Free> bytes_;
+  size_t capacity_;
   size_t size_;
 };
 
