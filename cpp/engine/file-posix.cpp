@@ -33,7 +33,7 @@ int64_t modified_at(const struct stat& info) {
 // as much as finding it out page by page.
 bool is_cached(int fd, uint64_t offset, uint64_t count) {
 #if defined(RWF_NOWAIT)
-  constexpr uint64_t kProbeDistance = 256 * 1024;
+  constexpr uint64_t kProbeDistance = 1024 * 1024;
   for (uint64_t at = 0; at < count; at += kProbeDistance) {
     uint8_t byte;
     const iovec target = {&byte, 1};
