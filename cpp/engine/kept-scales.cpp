@@ -4,10 +4,18 @@
 
 namespace mlc {
 
+namespace {
+
+// Much larger memory is left to those who need it. A layer's tensors differ by less.
+constexpr size_t kMostTooLarge = 8;
+
+}  // namespace
+
 // With the lock held.
 KeptScales::Spare::node_type KeptScales::take_spare(uint64_t bytes) {
   const auto fitting = spare_.lower_bound(static_cast<size_t>(bytes));
-  return fitting == spare_.end() ? Spare::node_type() : spare_.extract(fitting);
+  if (fitting == spare_.end() || fitting->first / kMostTooLarge > bytes) return {};
+  return spare_.extract(fitting);
 }
 
 // With the lock held.
