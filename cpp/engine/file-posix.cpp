@@ -49,9 +49,9 @@ bool is_cached(int fd, uint64_t offset, uint64_t count) {
 }
 
 // Enters cached pages into the page tables before they are read: a fault enters a window of
-// neighbours with it, so one byte of each window is touched. (MADV_POPULATE_READ looks at every page
-// by itself, which takes longer.) Not more than this at once, so that whoever asks can be stopped
-// soon.
+// neighbours with it, so one byte of each window is touched. (MADV_POPULATE_READ looks at every
+// page by itself, which takes longer.) Not more than this at once, so that whoever asks can be
+// stopped soon.
 void enter_pages(const uint8_t* data, uint64_t count) {
 #if defined(__linux__)
   constexpr uint64_t kMostAtOnce = 16u << 20;

@@ -1,9 +1,9 @@
 // Per-tensor fp8 for an instruction set `Isa` that has
 //   template <class F, bool kScaled, bool kMeasured>
 //   static void block(const CompareArgs& args, uint8_t* dst, Sums* sums)
-//                           the bytes of a format, and with kMeasured the sums, which are all that
-//                           is wanted where they are not finite; kScaled: the divisor is not one (a
-//                           division takes as long as all the rest)
+//                           the bytes of a format; with kMeasured the sums, too, and right bytes
+//                           only where these are finite; kScaled: the divisor is not one (a division
+//                           takes as long as all the rest)
 //
 // Everything here has internal linkage, as in statistics-lanes.h.
 #pragma once
@@ -16,9 +16,9 @@
 namespace mlc {
 namespace {
 
-// kMagic: where one unit in the last place is the subnormals' step. kDrop: mantissa bits that f32 has
-// more. kBias: of the exponents, f32's less the format's, above the mantissa. kIsHalf: the upper half of
-// an f16.
+// kMagic: where one unit in the last place is the subnormals' step. kDrop: mantissa bits that f32
+// has more. kBias: of the exponents, f32's less the format's, above the mantissa. kIsHalf: the upper
+// half of an f16.
 struct E4m3 {
   static constexpr bool kIsHalf = false;
   static constexpr float kLargest = 448.0f;
