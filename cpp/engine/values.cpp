@@ -12,7 +12,7 @@ namespace {
 // Elements that pass through scratch at once: small enough for the L2 cache in float32. A whole
 // number of every block type's blocks.
 constexpr size_t kBatch = 16384;
-// Elements that are cast and then looked at again: small enough for the first cache.
+// The same where they are looked at again once they are cast: small enough for the first cache.
 constexpr size_t kCounted = 4096;
 
 bool readable_by_group_kernels(DType dtype) {
@@ -133,8 +133,7 @@ void ValueLoader::convert_floats(const Piece& piece, DType from, const uint8_t* 
 
 void ValueLoader::convert(const Piece& piece, const ElementType& from, const uint8_t* src,
                           size_t count, uint8_t* dst) {
-  const bool direct = !from.is_block && piece.transform == Transform::kNone;
-  const size_t batch = !direct ? kBatch : meter_ == nullptr ? count : kCounted;
+  const size_t batch = meter_ == nullptr ? kBatch : kCounted;
   for (size_t done = 0; done < count; done += batch) {
     const size_t step = std::min(batch, count - done);
     const uint8_t* at = src + from.bytes(done);

@@ -39,13 +39,16 @@ struct E5m2 {
   static constexpr int kNan = 0x7E;
 };
 
+// What makes the upper bytes of sixteen f16 round half to even is added to them.
+inline __m256i add_rounding(__m256i halves) {
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(halves, 8), _mm256_set1_epi16(1));
+  return _mm256_add_epi16(halves, _mm256_add_epi16(odd, _mm256_set1_epi16(0x7F)));
+}
+
 // Sixteen f16 rounded to e5m2, as f16.
 inline __m256i round_to_e5m2(__m256i halves) {
   const __m256i magnitude = _mm256_and_si256(halves, _mm256_set1_epi16(0x7FFF));
-  const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(magnitude, 8), _mm256_set1_epi16(1));
-  const __m256i bias = _mm256_add_epi16(odd, _mm256_set1_epi16(0x7F));
-  const __m256i rounded =
-      _mm256_min_epu16(_mm256_add_epi16(magnitude, bias), _mm256_set1_epi16(0x7BFF));
+  const __m256i rounded = _mm256_min_epu16(add_rounding(magnitude), _mm256_set1_epi16(0x7BFF));
   const __m256i nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7C00));
   const __m256i number = _mm256_blendv_epi8(rounded, _mm256_set1_epi16(E5m2::kNan << 8), nan);
   const __m256i sign = _mm256_andnot_si256(_mm256_set1_epi16(0x7FFF), halves);
@@ -54,9 +57,7 @@ inline __m256i round_to_e5m2(__m256i halves) {
 
 // The same where none is a NaN; from 61440 on as infinity.
 inline __m256i round_usual_to_e5m2(__m256i halves) {
-  const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(halves, 8), _mm256_set1_epi16(1));
-  const __m256i bias = _mm256_add_epi16(odd, _mm256_set1_epi16(0x7F));
-  return _mm256_and_si256(_mm256_add_epi16(halves, bias), _mm256_set1_epi16(-0x100));
+  return _mm256_and_si256(add_rounding(halves), _mm256_set1_epi16(-0x100));
 }
 
 template <class Isa, class F, bool kScaled>

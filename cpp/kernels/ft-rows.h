@@ -42,6 +42,24 @@ inline uint16_t ft_scale(uint16_t max) {
   return static_cast<uint16_t>(_mm_cvtsi128_si32(_mm_cvtps_ph(exact, _MM_FROUND_TO_NEAREST_INT)));
 }
 
+// The codes of a row by its thresholds. `Codes`: an instruction set's Thresholds<FtSteps>.
+template <class Codes>
+class RowThresholds {
+ public:
+  explicit RowThresholds(float scale) : RowThresholds(scale, 1.0f / scale) {}
+
+  template <class Vector>
+  auto operator()(Vector w) const {
+    return codes_(w, row_);
+  }
+
+ private:
+  RowThresholds(float scale, float reciprocal) : row_(codes_.group(&scale, &reciprocal)) {}
+
+  Codes codes_;
+  typename Codes::Group row_;
+};
+
 // kRare: errors may be of any size.
 template <class Isa, class Code, bool kRare>
 void quantize_ft_row(const CompareArgs& row, uint8_t* codes, Statistics* statistics) {

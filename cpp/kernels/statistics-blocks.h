@@ -50,14 +50,30 @@ void count(DType from, DType model, const uint8_t* src, size_t count, Statistics
   }
 }
 
-// Adds the sums of a block, or what the reference finds where something is lost or not finite.
+// At most kStatisticsBlock elements from `first` on; `from` and `stored` are bytes of one.
+inline CompareArgs block_at(const CompareArgs& all, size_t first, size_t from, size_t stored) {
+  CompareArgs block = all;
+  block.src += first * from;
+  block.made += first * stored;
+  block.count = all.count - first < kStatisticsBlock ? all.count - first : kStatisticsBlock;
+  return block;
+}
+
+// Adds the sums of `count` elements. False, and nothing added, where something is lost or not
+// finite: the reference then finds what.
 template <class Sums>
-void add_block(const Sums& sums, const CompareArgs& block, Statistics* out) {
-  if (!all_finite(sums)) return kReferenceStatistics.compare(&block, out);
+bool add_finite(const Sums& sums, size_t count, Statistics* out) {
+  if (!all_finite(sums)) return false;
   Lanes lanes = {};
   store_sums(sums, &lanes);
-  out->elements += block.count;
+  out->elements += count;
   add_lanes(lanes, out);
+  return true;
+}
+
+template <class Sums>
+void add_block(const Sums& sums, const CompareArgs& block, Statistics* out) {
+  if (!add_finite(sums, block.count, out)) kReferenceStatistics.compare(&block, out);
 }
 
 template <class Sums>
@@ -69,25 +85,19 @@ template <class Sums>
 void measure_blocks(const CompareArgs& all, uint8_t* dst, MakeBlock<Sums> make,
                     MakeBlock<Sums> remake, Statistics* out) {
   for (size_t first = 0; first < all.count; first += kStatisticsBlock) {
-    CompareArgs block = all;
-    block.src += first * 2;
-    block.made += first;
-    block.count = all.count - first < kStatisticsBlock ? all.count - first : kStatisticsBlock;
+    const CompareArgs block = block_at(all, first, 2, 1);
     Sums sums;
     make(block, dst + first, &sums);
-    if (!all_finite(sums)) remake(block, dst + first, nullptr);
-    add_block(sums, block, out);
+    if (add_finite(sums, block.count, out)) continue;
+    remake(block, dst + first, nullptr);
+    kReferenceStatistics.compare(&block, out);
   }
 }
 
 template <class Isa, DType From, Stored S>
 void compare_blocks(const CompareArgs& args, Statistics* out) {
   for (size_t first = 0; first < args.count; first += kStatisticsBlock) {
-    CompareArgs block = args;
-    block.src += first * width_of(From);
-    block.made += first * width_of(S);
-    block.count = args.count - first < kStatisticsBlock ? args.count - first : kStatisticsBlock;
-    Isa::template block<From, S>(block, out);
+    Isa::template block<From, S>(block_at(args, first, width_of(From), width_of(S)), out);
   }
 }
 

@@ -25,17 +25,7 @@ struct Avx2Rows {
     __m256 divisor_;
   };
 
-  // Right where the row's largest magnitude is ordinary.
-  class ByThresholds {
-   public:
-    explicit ByThresholds(float scale) : row_{_mm256_set1_ps(1.0f / scale)} {}
-
-    __m256i operator()(__m256 w) const { return codes_(w, row_); }
-
-   private:
-    Thresholds<FtSteps> codes_;
-    Thresholds<FtSteps>::Group row_;
-  };
+  using ByThresholds = RowThresholds<Thresholds<FtSteps>>;
 
   static constexpr const Fp8Kernels& fp8 = kAvx2Fp8;
 

@@ -15,8 +15,8 @@ class Thresholds {
     __m512 thresholds;  // the table times the scale
   };
 
-  Group group(float scale, float reciprocal) const {
-    return {_mm512_set1_ps(reciprocal), _mm512_mul_ps(table_, _mm512_set1_ps(scale))};
+  Group group(const float* scale, const float* reciprocal) const {
+    return {_mm512_set1_ps(*reciprocal), _mm512_mul_ps(table_, _mm512_set1_ps(*scale))};
   }
 
   // A permutation over sixteen lanes looks only at the low four bits of its index.
@@ -44,8 +44,8 @@ class Quotients {
     __m512 reciprocal;
   };
 
-  Group group(float divisor, float reciprocal) const {
-    return {_mm512_set1_ps(divisor), _mm512_set1_ps(reciprocal)};
+  Group group(const float* divisor, const float* reciprocal) const {
+    return {_mm512_set1_ps(*divisor), _mm512_set1_ps(*reciprocal)};
   }
 
   __m512i operator()(__m512 w, const Group& group) const {

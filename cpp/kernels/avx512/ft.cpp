@@ -25,17 +25,7 @@ struct Avx512Rows {
     __m512 divisor_;
   };
 
-  // Right where the row's largest magnitude is ordinary.
-  class ByThresholds {
-   public:
-    explicit ByThresholds(float scale) : row_(codes_.group(scale, 1.0f / scale)) {}
-
-    __m512i operator()(__m512 w) const { return codes_(w, row_); }
-
-   private:
-    Thresholds<FtSteps> codes_;
-    Thresholds<FtSteps>::Group row_;
-  };
+  using ByThresholds = RowThresholds<Thresholds<FtSteps>>;
 
   static constexpr const Fp8Kernels& fp8 = kAvx512Fp8;
 

@@ -107,7 +107,7 @@ struct Avx512 {
     Sums sums = no_sums();
     for (size_t i = 0; i < count; ++i, src += src_step, out += out_step) {
       if (!apart) prefetch_behind<S>(src);
-      const auto group = codes.group(batch.divisors[i], batch.reciprocals[i]);
+      const auto group = codes.group(batch.divisors + i, batch.reciprocals + i);
       store128(out, quantize_by_products<S, kLargest>(codes, group, src, stored[i], &sums));
     }
     if (S::kMeasured) store_sums(sums, &batch.lanes);
