@@ -10,34 +10,35 @@
 
 #include <immintrin.h>
 
+#include "fp8-formats.h"
 #include "measured-bytes.h"
 #include "statistics-blocks.h"
 
 namespace mlc {
 namespace {
 
-// kMagic: where one unit in the last place is the subnormals' step. kDrop: mantissa bits that f32
-// has more. kBias: of the exponents, f32's less the format's, above the mantissa. kIsHalf: the upper
-// half of an f16.
-struct E4m3 {
-  static constexpr bool kIsHalf = false;
-  static constexpr float kLargest = 448.0f;
-  static constexpr float kSmallestNormal = 0x1p-6f;
-  static constexpr float kMagic = 0x1p14f;  // 2^-9
-  static constexpr int kDrop = 20;
-  static constexpr int kBias = (127 - 7) << 3;
-  static constexpr int kNan = 0x7F;
-};
+constexpr float power_of_two(int exponent) {
+  return exponent < 0 ? 1.0f / static_cast<float>(1 << -exponent)
+                      : static_cast<float>(1 << exponent);
+}
 
-struct E5m2 {
-  static constexpr bool kIsHalf = true;
-  static constexpr float kLargest = 57344.0f;
-  static constexpr float kSmallestNormal = 0x1p-14f;
-  static constexpr float kMagic = 0x1p7f;  // 2^-16
-  static constexpr int kDrop = 21;
-  static constexpr int kBias = (127 - 15) << 2;
-  static constexpr int kNan = 0x7E;
-};
+template <class F>
+constexpr float kSmallestNormal = power_of_two(1 - F::kBias);
+
+// Where one unit in f32's last place is the smallest subnormal.
+template <class F>
+constexpr float kSubnormalMagic = power_of_two(23 - kSubnormal<F>);
+
+template <class F>
+constexpr float largest_number() {
+  constexpr uint32_t kOne = 1u << F::kMantissa;
+  constexpr int kExponent = static_cast<int>(F::kLargest >> F::kMantissa) - F::kBias;
+  return static_cast<float>(kOne + F::kLargest % kOne) * power_of_two(kExponent - F::kMantissa);
+}
+
+// Whether the format is the upper half of an f16.
+template <class F>
+constexpr bool kIsHalf = F::kBias == 15;
 
 // What makes the upper bytes of sixteen f16 round half to even is added to them.
 inline __m256i add_rounding(__m256i halves) {

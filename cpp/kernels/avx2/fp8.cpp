@@ -43,23 +43,23 @@ Encoded encode8(__m256 dividend, __m256 divisor) {
                                         _mm256_set1_epi32(0x80));
   const __m256 positive =
       _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF)));
-  const __m256 magnitude = _mm256_min_ps(positive, _mm256_set1_ps(F::kLargest));
+  const __m256 magnitude = _mm256_min_ps(positive, _mm256_set1_ps(largest_number<F>()));
 
   const __m256i normal_bits = _mm256_castps_si256(magnitude);
   const __m256i odd =
-      _mm256_and_si256(_mm256_srli_epi32(normal_bits, F::kDrop), _mm256_set1_epi32(1));
-  const __m256i half = _mm256_set1_epi32((1 << (F::kDrop - 1)) - 1);
+      _mm256_and_si256(_mm256_srli_epi32(normal_bits, kDrop<F>), _mm256_set1_epi32(1));
+  const __m256i half = _mm256_set1_epi32((1 << (kDrop<F> - 1)) - 1);
   const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(normal_bits, half), odd);
   const __m256i normal =
-      _mm256_sub_epi32(_mm256_srli_epi32(rounded, F::kDrop), _mm256_set1_epi32(F::kBias));
+      _mm256_sub_epi32(_mm256_srli_epi32(rounded, kDrop<F>), _mm256_set1_epi32(kRebias<F>));
 
-  const __m256 magic = _mm256_set1_ps(F::kMagic);
+  const __m256 magic = _mm256_set1_ps(kSubnormalMagic<F>);
   const __m256 stepped = _mm256_add_ps(magnitude, magic);
   const __m256i subnormal =
       _mm256_sub_epi32(_mm256_castps_si256(stepped), _mm256_castps_si256(magic));
-  const __m256 small = _mm256_cmp_ps(magnitude, _mm256_set1_ps(F::kSmallestNormal), _CMP_LT_OQ);
+  const __m256 small = _mm256_cmp_ps(magnitude, _mm256_set1_ps(kSmallestNormal<F>), _CMP_LT_OQ);
   const __m256i number = _mm256_blendv_epi8(normal, subnormal, _mm256_castps_si256(small));
-  const __m256i kept = _mm256_and_si256(rounded, _mm256_set1_epi32(-(1 << F::kDrop)));
+  const __m256i kept = _mm256_and_si256(rounded, _mm256_set1_epi32(-(1 << kDrop<F>)));
   const __m256 stands_for =
       _mm256_blendv_ps(_mm256_castsi256_ps(kept), _mm256_sub_ps(stepped, magic), small);
   const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
@@ -97,7 +97,7 @@ struct Avx2Bytes {
       return encoded.bytes;
     };
     by_sixteens(args.src, args.count, dst, [&](const uint8_t* in) {
-      if constexpr (F::kIsHalf && !kScaled) return halve16<kMeasured>(in, &sums);
+      if constexpr (kIsHalf<F> && !kScaled) return halve16<kMeasured>(in, &sums);
       const __m256i first = code8(in, 0);
       return low_bytes(first, code8(in + 16, 1));
     });

@@ -36,23 +36,23 @@ Encoded encode16(__m512 dividend, __m512 divisor) {
   const __m512 value = kScaled ? _mm512_div_ps(dividend, divisor) : dividend;
   const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(_mm512_castps_si512(dividend), 24),
                                         _mm512_set1_epi32(0x80));
-  const __m512 magnitude = _mm512_min_ps(_mm512_abs_ps(value), _mm512_set1_ps(F::kLargest));
+  const __m512 magnitude = _mm512_min_ps(_mm512_abs_ps(value), _mm512_set1_ps(largest_number<F>()));
 
   const __m512i normal_bits = _mm512_castps_si512(magnitude);
   const __m512i odd =
-      _mm512_and_si512(_mm512_srli_epi32(normal_bits, F::kDrop), _mm512_set1_epi32(1));
-  const __m512i half = _mm512_set1_epi32((1 << (F::kDrop - 1)) - 1);
+      _mm512_and_si512(_mm512_srli_epi32(normal_bits, kDrop<F>), _mm512_set1_epi32(1));
+  const __m512i half = _mm512_set1_epi32((1 << (kDrop<F> - 1)) - 1);
   const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(normal_bits, half), odd);
   __m512i number =
-      _mm512_sub_epi32(_mm512_srli_epi32(rounded, F::kDrop), _mm512_set1_epi32(F::kBias));
+      _mm512_sub_epi32(_mm512_srli_epi32(rounded, kDrop<F>), _mm512_set1_epi32(kRebias<F>));
 
-  const __m512 magic = _mm512_set1_ps(F::kMagic);
+  const __m512 magic = _mm512_set1_ps(kSubnormalMagic<F>);
   const __mmask16 small =
-      _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(F::kSmallestNormal), _CMP_LT_OQ);
+      _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(kSmallestNormal<F>), _CMP_LT_OQ);
   const __m512 stepped = _mm512_add_ps(magnitude, magic);
   number = _mm512_mask_sub_epi32(number, small, _mm512_castps_si512(stepped),
                                  _mm512_castps_si512(magic));
-  const __m512i kept = _mm512_and_si512(rounded, _mm512_set1_epi32(-(1 << F::kDrop)));
+  const __m512i kept = _mm512_and_si512(rounded, _mm512_set1_epi32(-(1 << kDrop<F>)));
   const __m512 stands_for = _mm512_mask_sub_ps(_mm512_castsi512_ps(kept), small, stepped, magic);
   const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
   number = _mm512_mask_mov_epi32(number, nan, _mm512_set1_epi32(F::kNan));
@@ -78,7 +78,7 @@ struct Avx512Bytes {
     const __m512 divisor = _mm512_set1_ps(args.scale);
     Sums sums = no_sums();
     by_sixteens(0, args.count, [&](size_t at, __mmask16 lanes) {
-      if constexpr (F::kIsHalf && !kScaled) {
+      if constexpr (kIsHalf<F> && !kScaled) {
         const __m128i bytes = halve16<kMeasured>(src + at * 2, lanes, &sums);
         return _mm_mask_storeu_epi8(dst + at, lanes, bytes);
       }

@@ -1,5 +1,6 @@
 // Per-tensor fp8 in NEON.
 #include "../backends.h"
+#include "../fp8-formats.h"
 #include "../measured-bytes.h"
 #include "floats.h"
 
@@ -19,40 +20,21 @@ void absmax(const uint8_t* src, size_t count, uint16_t* running) {
   kReferenceFp8.absmax(src + i * 2, count - i, running);
 }
 
-// A small format: kMantissa stored bits, exponents biased by kBias, the codes of its largest number
-// and its NaN.
-struct E4m3 {
-  static constexpr int kMantissa = 3;
-  static constexpr int kBias = 7;
-  static constexpr uint32_t kLargest = 0x7E;
-  static constexpr uint32_t kNan = 0x7F;
-};
-
-struct E5m2 {
-  static constexpr int kMantissa = 2;
-  static constexpr int kBias = 15;
-  static constexpr uint32_t kLargest = 0x7B;
-  static constexpr uint32_t kNan = 0x7E;
-};
-
 // A normal number keeps its upper mantissa bits, rounded as an integer, with the exponent rebiased;
 // below the smallest normal the code is the number of smallest subnormals: 8 of them, or 4, are the
 // smallest normal again. The sign is the dividend's.
 template <class Format>
 uint32x4_t encode_four(float32x4_t dividend, float32x4_t scale) {
-  constexpr int kDrop = 23 - Format::kMantissa;
-  constexpr int kSubnormal = Format::kBias - 1 + Format::kMantissa;  // smallest is 2^-kSubnormal
   const uint32x4_t bits = bits_of(vdivq_f32(dividend, scale));
   const uint32x4_t sign = vandq_u32(vshrq_n_u32(bits_of(dividend), 24), vdupq_n_u32(0x80));
   const uint32x4_t magnitude = vandq_u32(bits, vdupq_n_u32(0x7FFFFFFF));
 
-  const uint32x4_t odd = vandq_u32(vshrq_n_u32(magnitude, kDrop), vdupq_n_u32(1));
-  const uint32x4_t half = vdupq_n_u32((1u << (kDrop - 1)) - 1);
-  const uint32x4_t rounded = vshrq_n_u32(vaddq_u32(magnitude, vaddq_u32(half, odd)), kDrop);
-  const uint32x4_t normal =
-      vsubq_u32(rounded, vdupq_n_u32((127 - Format::kBias) << Format::kMantissa));
+  const uint32x4_t odd = vandq_u32(vshrq_n_u32(magnitude, kDrop<Format>), vdupq_n_u32(1));
+  const uint32x4_t half = vdupq_n_u32((1u << (kDrop<Format> - 1)) - 1);
+  const uint32x4_t rounded = vshrq_n_u32(vaddq_u32(magnitude, vaddq_u32(half, odd)), kDrop<Format>);
+  const uint32x4_t normal = vsubq_u32(rounded, vdupq_n_u32(kRebias<Format>));
 
-  const float32x4_t unit = vdupq_n_f32(static_cast<float>(1 << kSubnormal));
+  const float32x4_t unit = vdupq_n_f32(static_cast<float>(1 << kSubnormal<Format>));
   const uint32x4_t subnormal = vcvtnq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(magnitude), unit));
 
   const uint32x4_t smallest_normal = vdupq_n_u32((128 - Format::kBias) << 23);
